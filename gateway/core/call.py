@@ -1,0 +1,75 @@
+"""One intercepted call: the admitted request, and what it asks for once it is decoded.
+
+`ToolCall.request.body` is the one copy of the body: what is decided on, recorded and sent are these
+bytes. Does not parse: `gateway/wire/` makes these values from bytes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from gateway.core.canonical import digest
+from gateway.core.claims import UnverifiedToken
+
+RequestId = str | int
+Era = Literal["legacy", "modern"]
+"""MCP's two wire forms: handshake and sessions (… 2025-11-25), or stateless (2026-07-28)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An HTTP request that passed admission: bounded, unambiguous, not yet understood."""
+
+    method: str
+    target: str
+    """Origin-form target exactly as received (RFC 9112 §3.2.1)."""
+    system: str
+    """First path segment: the system that the caller addresses; may be unknown."""
+    headers: Mapping[str, str]
+    """Lower-case names; a name that came twice does not get here."""
+    body: bytes
+    source: str
+    """Address of the peer, for evidence."""
+    credential: UnverifiedToken | None = field(default=None, repr=False)
+
+    @property
+    def body_digest(self) -> str:
+        """SHA-256 of the body as received, which is also what is forwarded."""
+        return digest(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """What one request asks for, in the terms of the decision input."""
+
+    request: Request
+    action: str
+    """Protocol method (`tools/call`, `initialize`, …) or `stream/open`, `session/end`, `response`."""
+    resource_type: str
+    """`tool`, `resource`, `prompt` or `server`."""
+    name: str
+    """Name of the tool, prompt or resource; empty for the server itself."""
+    arguments: Mapping[str, Any]
+    era: Era
+    protocol_version: str | None
+    rpc_id: RequestId | None
+    """JSON-RPC id; None when no response is expected."""
+    protocol: Literal["mcp"] = "mcp"
+
+    @property
+    def system(self) -> str:
+        """The system addressed."""
+        return self.request.system
+
+    def as_action(self) -> dict[str, Any]:
+        """Return the `action` of the decision input."""
+        return {"name": self.action, "protocol": self.protocol}
+
+    def as_resource(self) -> dict[str, Any]:
+        """Return the `resource` of the decision input."""
+        return {
+            "type": self.resource_type,
+            "system": self.system,
+            "name": self.name,
+            "arguments": dict(self.arguments),
+        }

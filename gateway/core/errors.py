@@ -1,0 +1,170 @@
+"""Every failure Bailiwick can name, with its stable code.
+
+A refusal is a value (`core.decision.Deny`), a failure is one of these exceptions; both end as a
+denied call. `code` is API: it reaches agents, evidence and exit codes, and never changes meaning.
+`message` is for people and never holds a token, policy text or an upstream body.
+
+    GatewayError
+    ├─ SettingsError              start-up only                            CLI exit 2
+    ├─ WireError                  400 / JSON-RPC -32700, -32600, -32602
+    │  ├─ MalformedMessage        the bytes do not say one thing only
+    │  ├─ MessageTooLarge         413
+    │  └─ AdmissionRefused        the request line or a header; carries its HTTP status
+    ├─ IdentityError              401
+    │  ├─ CredentialMissing
+    │  └─ CredentialRejected      names the check that failed, never the token
+    ├─ IssuerUnavailable          503: the keys to check a credential cannot be had
+    ├─ PolicyError                → Deny, code pdp_*
+    │  ├─ PolicyUnavailable       engine down, slow or restarting
+    │  └─ PolicyAnswerInvalid     the engine answered, but not with a decision
+    ├─ BundleError                the policy bundle cannot be loaded         CLI exit 2
+    ├─ LedgerUnavailable          → Deny
+    ├─ EvidenceError
+    │  ├─ EvidenceUnavailable     → Deny, 503
+    │  ├─ ExecutedUnrecorded      after the effect; the gateway stops taking calls
+    │  └─ VerificationError       core and evidence/verify only              CLI exit 1
+    └─ UpstreamError              after the decision; outcome recorded, 502
+       └─ UpstreamTimeout         504
+
+Adapters translate foreign exceptions at their door (`raise PolicyUnavailable(...) from exc`).
+"""
+
+from typing import ClassVar
+
+
+class GatewayError(Exception):
+    """Base of all failures; `code` is stable, `message` is for people."""
+
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason_code: str = code or type(self).code
+        """The most exact stable code known for this failure."""
+
+
+class SettingsError(GatewayError):
+    """The settings do not describe a gateway that may start."""
+
+    code = "settings_invalid"
+
+
+class WireError(GatewayError):
+    """What arrived cannot be read as one unambiguous message."""
+
+    code = "malformed_message"
+    http_status: int = 400
+    rpc_code: int = -32600
+    """JSON-RPC 2.0 §5.1 error code for the same refusal."""
+
+
+class MalformedMessage(WireError):
+    """The body, or what it says, is not a well-formed message."""
+
+    def __init__(self, message: str, *, code: str, rpc_code: int = -32700) -> None:
+        super().__init__(message, code=code)
+        self.rpc_code = rpc_code
+
+
+class MessageTooLarge(WireError):
+    """The body is longer than this gateway reads."""
+
+    code = "body_too_large"
+    http_status = 413
+
+
+class AdmissionRefused(WireError):
+    """The request line, a header or its timing was refused before any parsing."""
+
+    def __init__(self, message: str, *, code: str, http_status: int) -> None:
+        super().__init__(message, code=code)
+        self.http_status = http_status
+
+
+class IdentityError(GatewayError):
+    """The caller did not prove who it is."""
+
+    code = "credential_rejected"
+
+
+class CredentialMissing(IdentityError):
+    """No bearer credential came with the request."""
+
+    code = "credential_missing"
+
+
+class CredentialRejected(IdentityError):
+    """A credential came and failed a check, which the code names."""
+
+
+class IssuerUnavailable(GatewayError):
+    """The issuer's keys cannot be read, so nobody from it can be authenticated."""
+
+    code = "issuer_unavailable"
+
+
+class PolicyError(GatewayError):
+    """No decision could be had; the call is denied."""
+
+    code = "pdp_unavailable"
+
+
+class PolicyUnavailable(PolicyError):
+    """The policy engine is down, slow or restarting."""
+
+
+class PolicyAnswerInvalid(PolicyError):
+    """The policy engine answered something that is not a decision."""
+
+    code = "pdp_answer_invalid"
+
+
+class BundleError(GatewayError):
+    """The policy bundle is missing, damaged or fails its self-test."""
+
+    code = "bundle_invalid"
+
+
+class LedgerUnavailable(GatewayError):
+    """The ledger cannot be asked, so no authority can be established."""
+
+    code = "ledger_unavailable"
+
+
+class EvidenceError(GatewayError):
+    """Something about the evidence log."""
+
+    code = "evidence_error"
+
+
+class EvidenceUnavailable(EvidenceError):
+    """A record cannot be made durable, so nothing may happen."""
+
+    code = "evidence_unavailable"
+
+
+class ExecutedUnrecorded(EvidenceError):
+    """The upstream acted and its outcome could not be recorded."""
+
+    code = "executed_unrecorded"
+
+
+class VerificationError(EvidenceError):
+    """The evidence on disk is not what was written."""
+
+    code = "evidence_damaged"
+
+
+class UpstreamError(GatewayError):
+    """The upstream could not be reached or broke off."""
+
+    code = "upstream_failed"
+    http_status: int = 502
+
+
+class UpstreamTimeout(UpstreamError):
+    """The upstream did not answer in time."""
+
+    code = "upstream_timeout"
+    http_status = 504

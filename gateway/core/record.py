@@ -1,0 +1,73 @@
+"""One evidence record: its line, its leaf hash, and the link to the record before it.
+
+A record is one line of JSON; its leaf hash is SHA-256(0x00 ‖ the line without its newline), the
+leaf hash of RFC 6962 §2.1, and the next record carries it as `prev`. Hashes are taken over the
+bytes on disk, never over a re-serialised value. Does not read or write files.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.core.canonical import dumps, parse_object
+from gateway.core.errors import MalformedMessage, VerificationError
+
+VERSION: Final = 1
+"""Version of the record format, the member `v` of every record."""
+NO_PREV: Final = "sha256:" + "0" * 64
+"""`prev` of the first record of a log."""
+KINDS: Final = frozenset({"start", "stop", "segment", "gap", "intent", "outcome", "refusal"})
+"""`intent` and `outcome` frame a permitted call; `refusal` is a denied or held one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Where a durable record stands in the log."""
+
+    seq: int
+    leaf_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record read back from its line."""
+
+    seq: int
+    prev: str
+    kind: str
+    fields: Mapping[str, Any]
+    """The whole object, unknown members included: reading must not lose anything."""
+    leaf_hash: str
+
+
+def encode(seq: int, prev: str, kind: str, fields: Mapping[str, Any]) -> bytes:
+    """Return the record's line, without newline; JSON never holds a raw newline."""
+    return dumps({"v": VERSION, "seq": seq, "prev": prev, "kind": kind, **fields})
+
+
+def leaf_hash(line: bytes) -> str:
+    """Return the RFC 6962 leaf hash of a line, as `sha256:<hex>`."""
+    return "sha256:" + hashlib.sha256(b"\x00" + line).hexdigest()
+
+
+def decode(line: bytes) -> Record:
+    """Read one line strictly.
+
+    Raises:
+        VerificationError: the line is not a record of this format (`record_unreadable`).
+    """
+    try:
+        fields = parse_object(line, max_integer=2**63 - 1)
+    except MalformedMessage as exc:
+        raise _unreadable(exc.message) from exc
+    seq, prev, kind = fields.get("seq"), fields.get("prev"), fields.get("kind")
+    if fields.get("v") != VERSION or type(seq) is not int or not isinstance(prev, str):
+        raise _unreadable("its envelope (v, seq, prev) is not that of a record")
+    if kind not in KINDS:
+        raise _unreadable("its kind is unknown")
+    return Record(seq, prev, kind, fields, leaf_hash(line))
+
+
+def _unreadable(why: str) -> VerificationError:
+    return VerificationError(f"the line is not a record: {why}", code="record_unreadable")

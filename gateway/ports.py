@@ -1,0 +1,170 @@
+"""What the pipeline needs from the world, one Protocol each, with its duties.
+
+The pipeline knows these and no adapter; `wiring.py` chooses adapters; `tests/fakes.py` has one fake
+a port, held to the same contract suite. Does not implement anything.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from gateway.core.call import ToolCall
+from gateway.core.claims import Claims, UnverifiedToken
+from gateway.core.decision import Decision, Hold
+from gateway.core.record import Receipt
+
+
+class Clock(Protocol):
+    """The time. Nothing below the adapters reads it in any other way."""
+
+    def wall_ns(self) -> int:
+        """Return nanoseconds since the Unix epoch, UTC."""
+        ...
+
+    def monotonic_ns(self) -> int:
+        """Return nanoseconds from an arbitrary start; never goes back."""
+        ...
+
+
+class Authenticator(Protocol):
+    """Turns a credential into verified claims."""
+
+    async def authenticate(self, credential: UnverifiedToken | None) -> Claims:
+        """Verify the credential; may be called concurrently.
+
+        Raises:
+            CredentialMissing, CredentialRejected: the caller did not prove who it is.
+            IssuerUnavailable: the keys needed to check it cannot be had.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """An approval request as the ledger holds it."""
+
+    id: str
+    state: str
+    """`pending`; the other states come with the approvals themselves."""
+    expires_at: int
+    """Nanoseconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What the ledger knows about a call before it is decided."""
+
+    approval: Approval | None = None
+
+
+class Ledger(Protocol):
+    """Authority that outlives a call: approvals now; grants and revocations later."""
+
+    async def situate(self, call: ToolCall, claims: Claims, now_ns: int) -> Situation:
+        """Return what is known about this exact call by this subject.
+
+        Raises:
+            LedgerUnavailable: it cannot be known.
+        """
+        ...
+
+    async def hold(
+        self, call: ToolCall, claims: Claims, decision: Hold, call_id: str, now_ns: int
+    ) -> Approval:
+        """Store a request for approval of this exact call, durable when this returns.
+
+        A repeat of a call whose request is still pending joins that request.
+
+        Raises:
+            LedgerUnavailable: it could not be stored.
+        """
+        ...
+
+    def healthy(self) -> bool:
+        """Say whether the last use of the store succeeded."""
+        ...
+
+
+class DecisionPoint(Protocol):
+    """The PDP: one document in, one decision out."""
+
+    async def decide(self, document: bytes) -> Decision:
+        """Decide within the engine's deadline; may be called concurrently.
+
+        The decision carries engine, revision and bundle digest.
+
+        Raises:
+            PolicyUnavailable: no answer in time, or no engine.
+            PolicyAnswerInvalid: an answer that is not a decision.
+        """
+        ...
+
+    def healthy(self) -> bool:
+        """Say whether a decision could be had now."""
+        ...
+
+
+class EvidenceLog(Protocol):
+    """The append-only log; there is one writer a log."""
+
+    async def append(self, kind: str, fields: Mapping[str, Any]) -> Receipt:
+        """Append one record; durable on disk when this returns. May be called concurrently.
+
+        Raises:
+            EvidenceUnavailable: it is not durable and never will be acknowledged.
+        """
+        ...
+
+    def latch(self, why: str) -> None:
+        """Refuse every further record until restart."""
+        ...
+
+    def healthy(self) -> bool:
+        """Say whether a record could be made durable now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamResponse:
+    """An upstream's answer; `body` yields bytes as they arrive and can be read once."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Lower-case names; only those that may be relayed."""
+    body: AsyncIterator[bytes] = field(repr=False)
+
+
+class Upstream(Protocol):
+    """Sends a decided call, once."""
+
+    def send(self, call: ToolCall) -> AbstractAsyncContextManager[UpstreamResponse]:
+        """Equip the call with the gateway's own credential and send exactly its bytes.
+
+        Entering sends one request, without redirects or retries, and waits for the response's head;
+        leaving ends the exchange at once, also upstream. Cancelling the task does the same.
+
+        Raises:
+            UpstreamTimeout, UpstreamError: on entering, or from `body`.
+        """
+        ...
+
+
+class Caller(Protocol):
+    """The agent's end of the exchange, to which an answer is written."""
+
+    async def start(self, status: int, headers: Mapping[str, str]) -> None:
+        """Write the head of the answer."""
+        ...
+
+    async def write(self, piece: bytes) -> None:
+        """Write part of the body."""
+        ...
+
+    async def finish(self, piece: bytes = b"") -> None:
+        """Write the last part of the body and end the answer."""
+        ...
+
+    async def abort(self) -> None:
+        """End the answer so that the caller can see it is not whole."""
+        ...

@@ -1,0 +1,197 @@
+"""`bailiwick.toml`, read into frozen values; an unknown key is an error.
+
+There are no defaults that permit anything: without issuers nobody is authenticated, without a
+bundle the gateway does not start, and a development issuer is refused unless every listener is on
+loopback. Secrets are named by file, never written here. Relative paths are relative to the settings
+file. Does not open the files it names, except itself.
+"""
+
+import ipaddress
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta, Struct
+
+from gateway.core.errors import SettingsError
+
+MAX_LIFETIME_SECONDS: Final = 3600
+"""No issuer may be given a longer cap: a longer token is a long-lived secret."""
+
+Algorithm = Literal["RS256", "PS256", "ES256", "ES384", "EdDSA"]
+"""Asymmetric signatures only; a shared secret would let the verifier mint."""
+SystemName = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,62}$")]
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Positive = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0, le=3600)]
+
+
+class Server(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[server]`: the data-plane listener, and what it admits."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    hosts: tuple[str, ...] = ()
+    """Accepted `Host` values; empty means the listener's own address and, on loopback, localhost."""
+    origins: tuple[str, ...] = ()
+    """Accepted `Origin` values; empty means a request with any Origin is refused."""
+    max_body_bytes: Positive = 1024 * 1024
+    body_idle_seconds: Seconds = 10.0
+    body_total_seconds: Seconds = 30.0
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the listener."""
+        return _is_loopback(self.host)
+
+    def accepted_hosts(self) -> frozenset[str]:
+        """Return every `Host` value that admission lets through, lower case."""
+        names = self.hosts or tuple(
+            f"{name}:{self.port}"
+            for name in {self.host, *(("localhost", "127.0.0.1") if self.loopback else ())}
+        )
+        return frozenset(name.lower() for name in names)
+
+
+class Issuer(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[[issuers]]`: an issuer of tokens that this gateway believes, and the limits of that."""
+
+    issuer: Annotated[str, Meta(min_length=1)]
+    audience: Annotated[str, Meta(min_length=1)]
+    jwks: Annotated[str, Meta(min_length=1)]
+    """Path of a JWKS file, or an https URL (http on loopback only)."""
+    algorithms: Annotated[tuple[Algorithm, ...], Meta(min_length=1)] = ("ES256", "EdDSA", "RS256")
+    types: Annotated[tuple[str, ...], Meta(min_length=1)] = ("at+jwt", "JWT")
+    """Accepted `typ` headers."""
+    max_lifetime_seconds: Annotated[int, Meta(ge=1, le=MAX_LIFETIME_SECONDS)] = MAX_LIFETIME_SECONDS
+    leeway_seconds: Annotated[int, Meta(ge=0, le=60)] = 30
+
+
+class DevIssuer(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[dev_issuer]`: the issuer behind `bailiwick token mint`; loopback listeners only."""
+
+    key: Path
+    """Private JWK, made by `bailiwick init`."""
+    issuer: str = "https://dev-issuer.invalid"
+    audience: str = "bailiwick-dev"
+
+
+class System(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[systems.NAME]`: something an agent may touch, and how it is spoken to."""
+
+    url: str
+    """For MCP, the server's endpoint."""
+    protocol: Literal["mcp"] = "mcp"
+    credential_file: Path | None = None
+    """File that holds the gateway's own bearer token for this system."""
+    head_timeout_seconds: Seconds = 60.0
+    """Longest wait for the head of a response; a stream that has begun is not limited by it."""
+
+
+class Policy(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[policy]`: the policy bundle and the engine."""
+
+    bundle: Path
+    engine: Literal["embedded"] = "embedded"
+    deadline_ms: Annotated[int, Meta(ge=1, le=10_000)] = 250
+    processes: Annotated[int, Meta(ge=1, le=64)] = 2
+
+
+class Evidence(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[evidence]`: where evidence is kept, and how."""
+
+    folder: Path
+    segment_bytes: Annotated[int, Meta(ge=64 * 1024)] = 64 * 1024 * 1024
+    deadline_seconds: Seconds = 5.0
+    """Longest wait for a record to be durable; a disk that hangs counts as failed."""
+
+
+class Ledger(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[ledger]`: where approval requests are kept."""
+
+    path: Path
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    policy: Policy
+    evidence: Evidence
+    ledger: Ledger
+    server: Server = Server()
+    issuers: tuple[Issuer, ...] = ()
+    systems: dict[SystemName, System] = {}
+    dev_issuer: DevIssuer | None = None
+
+
+def load(path: Path) -> Settings:
+    """Read and check a settings file.
+
+    Raises:
+        SettingsError: naming the key and what is wrong with it.
+    """
+    folder = path.resolve().parent
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+        settings = msgspec.convert(document, Settings, dec_hook=_path_in(folder))
+        _check(settings)
+    except OSError as exc:
+        raise SettingsError(
+            f"{path}: cannot be read ({exc.strerror}); `bailiwick init` writes one"
+        ) from exc
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as exc:
+        raise SettingsError(f"{path}: {exc}") from exc
+    except SettingsError as exc:
+        raise SettingsError(f"{path}: {exc.message}") from exc
+    return settings
+
+
+def _path_in(folder: Path) -> Any:
+    def decode(kind: type, value: object) -> object:
+        if kind is Path and isinstance(value, str) and value:
+            return folder / value
+        raise msgspec.ValidationError(f"Expected a path, got `{value!r}`")
+
+    return decode
+
+
+def _check(settings: Settings) -> None:
+    """Check what one key alone cannot show."""
+    if not settings.issuers and settings.dev_issuer is None:
+        raise SettingsError("no [[issuers]] and no [dev_issuer]: nobody could be authenticated")
+    if settings.dev_issuer and not settings.server.loopback:
+        raise SettingsError(
+            f"[dev_issuer] works only on a loopback listener, and server.host is "
+            f"{settings.server.host}; remove [dev_issuer] or listen on 127.0.0.1"
+        )
+    names = [issuer.issuer for issuer in settings.issuers]
+    if settings.dev_issuer:
+        names.append(settings.dev_issuer.issuer)
+    if len(set(names)) != len(names):
+        raise SettingsError("two issuers have the same name; each may be listed once")
+    for issuer in settings.issuers:
+        if "://" in issuer.jwks:
+            _check_url(issuer.jwks, f"issuers: jwks of {issuer.issuer}")
+    for name, system in settings.systems.items():
+        _check_url(system.url, f"systems.{name}.url", plain_allowed=True)
+
+
+def _check_url(url: str, where: str, *, plain_allowed: bool = False) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SettingsError(f"{where}: write an absolute http(s) URL, not {url!r}")
+    if parts.username or parts.password or parts.fragment or parts.query:
+        raise SettingsError(f"{where}: a URL here has no user, password, query or fragment")
+    if parts.scheme == "http" and not plain_allowed and not _is_loopback(parts.hostname):
+        raise SettingsError(f"{where}: keys are fetched over https (http on loopback only)")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
