@@ -44,7 +44,7 @@ class ToolCall:
 
     request: Request
     action: str
-    """Protocol method (`tools/call`, `initialize`, …) or `stream/open`, `session/end`, `response`."""
+    """Protocol method (`tools/call`, …), or `stream/open`, `session/end`, `response`."""
     resource_type: str
     """`tool`, `resource`, `prompt` or `server`."""
     name: str

@@ -2,9 +2,9 @@
 
 The reader accepts one JSON object of RFC 8259 and I-JSON (RFC 7493): UTF-8 without BOM, no key
 twice at any depth, no NaN or infinity, integers within ±2^53, no lone surrogate, no NUL in a key,
-nested at most 64 deep. Parsers behind us differ on all of these, so what we read is what they read.
+nested at most 64 deep. Parsers behind us differ on all of these; what we read is what they read.
 A digest that somebody must recompute from a *value* is taken over RFC 8785 bytes (`canonical`);
-bytes that are kept are hashed as they are. Does not read files and does not know any message format.
+bytes that are kept are hashed as they are. Does not read files, does not know any message format.
 """
 
 import hashlib
