@@ -34,7 +34,7 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     port: Port = 8080
     hosts: tuple[str, ...] = ()
-    """Accepted `Host` values; empty means the listener's own address (and localhost on loopback)."""
+    """Accepted `Host` values; empty means the listener itself (and localhost on loopback)."""
     origins: tuple[str, ...] = ()
     """Accepted `Origin` values; empty means a request with any Origin is refused."""
     max_body_bytes: Positive = 1024 * 1024
