@@ -1,0 +1,145 @@
+"""The ledger in one SQLite file (WAL, synchronous=FULL).
+
+One connection, used by one thread at a time under a limiter, so that the event loop never waits for
+the disk. Only adds and reads requests; answering and consuming them comes with the console.
+"""
+
+import secrets
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from gateway.core.approval import Approval, Situation, match_digest
+from gateway.core.call import ToolCall
+from gateway.core.canonical import canonical
+from gateway.core.claims import Claims
+from gateway.core.decision import Hold
+from gateway.core.errors import LedgerUnavailable
+
+BUSY_SECONDS: Final = 0.25
+"""How long to wait for another process that holds the file."""
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS approvals (
+    id TEXT PRIMARY KEY,
+    match_digest TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('pending')),
+    call_id TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    system TEXT NOT NULL,
+    tool TEXT NOT NULL,
+    arguments BLOB NOT NULL,
+    request_body BLOB NOT NULL,
+    policy_revision TEXT NOT NULL,
+    approvers TEXT NOT NULL,
+    approvers_needed INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS approvals_by_match ON approvals (match_digest, expires_at);
+"""
+_PENDING: Final = (
+    "SELECT id, state, expires_at FROM approvals "
+    "WHERE match_digest = ? AND state = 'pending' AND expires_at > ? LIMIT 1"
+)
+_INSERT: Final = "INSERT INTO approvals VALUES (?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+T = TypeVar("T")
+
+
+class SQLiteLedger:
+    """The `Ledger` port on SQLite. Owns its connection."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the file.
+
+        Raises:
+            LedgerUnavailable: it cannot be opened.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(
+                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.executescript(_SCHEMA)
+        except (OSError, sqlite3.Error) as exc:
+            raise LedgerUnavailable(f"{path}: the ledger cannot be opened ({exc})") from exc
+        self._one_at_a_time = anyio.CapacityLimiter(1)
+        self._healthy = True
+
+    async def situate(self, call: ToolCall, claims: Claims, now_ns: int) -> Situation:
+        """Return the pending request for this exact call, if there is one."""
+        if call.action != "tools/call":
+            return Situation()
+        match = match_digest(call, claims)
+        return Situation(await self._run(lambda: self._pending(match, now_ns)))
+
+    async def hold(
+        self, call: ToolCall, claims: Claims, decision: Hold, call_id: str, now_ns: int
+    ) -> Approval:
+        """Store a request, or join the one that is pending for the same call."""
+        match = match_digest(call, claims)
+        approval = Approval(
+            id=secrets.token_hex(8),
+            state="pending",
+            expires_at=now_ns + decision.approval.expires_seconds * 1_000_000_000,
+        )
+        row = (
+            approval.id,
+            match,
+            call_id,
+            claims.subject,
+            call.system,
+            call.name,
+            canonical(dict(call.arguments)),
+            call.request.body,
+            decision.policy.revision,
+            decision.approval.approvers,
+            decision.approval.count,
+            now_ns,
+            approval.expires_at,
+        )
+        return await self._run(lambda: self._join_or_insert(match, now_ns, approval, row))
+
+    def healthy(self) -> bool:
+        """Say whether the last use of the file succeeded."""
+        return self._healthy
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        try:
+            result = await anyio.to_thread.run_sync(work, limiter=self._one_at_a_time)
+        except sqlite3.Error as exc:
+            self._healthy = False
+            raise LedgerUnavailable("the ledger did not answer") from exc
+        self._healthy = True
+        return result
+
+    def _pending(self, match: str, now_ns: int) -> Approval | None:
+        row = self._db.execute(_PENDING, (match, now_ns)).fetchone()
+        return Approval(*row) if row else None
+
+    def _join_or_insert(
+        self, match: str, now_ns: int, approval: Approval, row: tuple[object, ...]
+    ) -> Approval:
+        # One writer at a time from here on, also across processes, so two repeats cannot both add.
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            pending = self._pending(match, now_ns)
+            if pending is None:
+                self._db.execute(_INSERT, row)
+            # A crash before COMMIT leaves no request; after it, the repeat joins this one.
+            self._db.execute("COMMIT")
+        except sqlite3.Error:
+            self._db.execute("ROLLBACK")
+            raise
+        return pending or approval
