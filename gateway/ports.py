@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from gateway.core.approval import Approval, Situation
 from gateway.core.call import ToolCall
 from gateway.core.claims import Claims, UnverifiedToken
 from gateway.core.decision import Decision, Hold
@@ -38,24 +39,6 @@ class Authenticator(Protocol):
             IssuerUnavailable: the keys needed to check it cannot be had.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Approval:
-    """An approval request as the ledger holds it."""
-
-    id: str
-    state: str
-    """`pending`; the other states come with the approvals themselves."""
-    expires_at: int
-    """Nanoseconds since the epoch."""
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """What the ledger knows about a call before it is decided."""
-
-    approval: Approval | None = None
 
 
 class Ledger(Protocol):

@@ -55,16 +55,24 @@ class WireError(GatewayError):
 
     code = "malformed_message"
     http_status: int = 400
-    rpc_code: int = -32600
-    """JSON-RPC 2.0 §5.1 error code for the same refusal."""
 
 
 class MalformedMessage(WireError):
-    """The body, or what it says, is not a well-formed message."""
+    """The body, or what it says, is not a well-formed message.
 
-    def __init__(self, message: str, *, code: str, rpc_code: int = -32700) -> None:
+    Args:
+        message: for people.
+        code: the stable code.
+        rpc_code: JSON-RPC 2.0 §5.1 error code for the same refusal.
+        rpc_id: id of the request, when that much could be read.
+    """
+
+    def __init__(
+        self, message: str, *, code: str, rpc_code: int = -32700, rpc_id: str | int | None = None
+    ) -> None:
         super().__init__(message, code=code)
         self.rpc_code = rpc_code
+        self.rpc_id = rpc_id
 
 
 class MessageTooLarge(WireError):
