@@ -49,7 +49,8 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     def accepted_hosts(self) -> frozenset[str]:
         """Return every `Host` value that admission lets through, lower case."""
         names = self.hosts or tuple(
-            f"{name}:{self.port}"
+            # An IPv6 address is written in brackets before a port (RFC 3986 §3.2.2).
+            f"[{name}]:{self.port}" if ":" in name else f"{name}:{self.port}"
             for name in {self.host, *(("localhost", "127.0.0.1") if self.loopback else ())}
         )
         return frozenset(name.lower() for name in names)
@@ -137,6 +138,7 @@ def load(path: Path) -> Settings:
         document = tomllib.loads(path.read_text("utf-8"))
         settings = msgspec.convert(document, Settings, dec_hook=_path_in(folder))
         _check(settings)
+        settings = _with_key_files_in(folder, settings)
     except OSError as exc:
         raise SettingsError(
             f"{path}: cannot be read ({exc.strerror}); `bailiwick init` writes one"
@@ -155,6 +157,16 @@ def _path_in(folder: Path) -> Any:
         raise msgspec.ValidationError(f"Expected a path, got `{value!r}`")
 
     return decode
+
+
+def _with_key_files_in(folder: Path, settings: Settings) -> Settings:
+    issuers = tuple(
+        issuer
+        if "://" in issuer.jwks
+        else msgspec.structs.replace(issuer, jwks=str(folder / issuer.jwks))
+        for issuer in settings.issuers
+    )
+    return msgspec.structs.replace(settings, issuers=issuers)
 
 
 def _check(settings: Settings) -> None:

@@ -1,0 +1,107 @@
+"""The one place that chooses adapters: settings in, a running gateway out.
+
+Order matters: the policy must have passed its self-test, and the evidence log must be open and
+recovered, before anything can be served; whatever fails here, the gateway does not start. Does not
+listen (`app`).
+"""
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from gateway import __version__
+from gateway.evidence.writer import SegmentWriter
+from gateway.identity import dev, jwks
+from gateway.identity.oidc import OIDCAuthenticator, TrustedIssuer
+from gateway.ledger.sqlite import SQLiteLedger
+from gateway.pipeline import Ports
+from gateway.policy import bundle
+from gateway.policy.embedded import EmbeddedDecisionPoint
+from gateway.ports import Clock
+from gateway.settings import DevIssuer, Issuer, Settings
+from gateway.upstream.http import HTTPUpstream
+
+
+class SystemClock:
+    """The `Clock` port on the machine's clocks."""
+
+    def wall_ns(self) -> int:
+        """Return the wall time."""
+        return time.time_ns()
+
+    def monotonic_ns(self) -> int:
+        """Return the monotonic time."""
+        return time.monotonic_ns()
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A gateway whose parts are connected and running."""
+
+    settings: Settings
+    ports: Ports
+    policy: bundle.Bundle
+
+    def health(self) -> Mapping[str, bool]:
+        """Say for each part whether a call could pass it now."""
+        return {
+            "policy": self.ports.decision_point.healthy(),
+            "evidence": self.ports.evidence.healthy(),
+            "ledger": self.ports.ledger.healthy(),
+        }
+
+
+@asynccontextmanager
+async def build(settings: Settings) -> AsyncIterator[Gateway]:
+    """Connect the adapters that the settings name; leaving ends them in reverse order.
+
+    Raises:
+        BundleError, EvidenceError, LedgerUnavailable, SettingsError: it cannot start.
+    """
+    clock = SystemClock()
+    policy = bundle.load(settings.policy.bundle)
+    async with AsyncExitStack() as stack:
+        decision_point = EmbeddedDecisionPoint(
+            policy, clock, settings.policy.deadline_ms / 1000, settings.policy.processes
+        )
+        await decision_point.start()
+        stack.push_async_callback(decision_point.aclose)
+        ledger = SQLiteLedger(settings.ledger.path)
+        stack.callback(ledger.close)
+        upstream = HTTPUpstream(settings.systems)
+        stack.push_async_callback(upstream.aclose)
+        evidence = SegmentWriter.open(
+            settings.evidence.folder,
+            clock,
+            segment_bytes=settings.evidence.segment_bytes,
+            deadline_seconds=settings.evidence.deadline_seconds,
+            version=__version__,
+        )
+        stack.push_async_callback(evidence.close)
+        authenticator = OIDCAuthenticator(_issuers(settings, clock), clock)
+        ports = Ports(clock, authenticator, ledger, decision_point, evidence, upstream)
+        yield Gateway(settings, ports, policy)
+
+
+def _issuers(settings: Settings, clock: Clock) -> list[TrustedIssuer]:
+    issuers = [_trusted(issuer, _fetch(issuer), clock) for issuer in settings.issuers]
+    if settings.dev_issuer:
+        own = settings.dev_issuer
+        issuers.append(_trusted(dev.limits(own), _own_keys(own), clock))
+    return issuers
+
+
+def _trusted(issuer: Issuer, fetch: jwks.Fetch, clock: Clock) -> TrustedIssuer:
+    return TrustedIssuer(issuer, jwks.KeyCache(issuer.issuer, fetch, clock))
+
+
+def _fetch(issuer: Issuer) -> jwks.Fetch:
+    return jwks.from_url(issuer.jwks) if "://" in issuer.jwks else jwks.from_file(issuer.jwks)
+
+
+def _own_keys(own: DevIssuer) -> jwks.Fetch:
+    async def fetch() -> bytes:
+        return dev.public_keys(own)
+
+    return fetch
