@@ -1,0 +1,65 @@
+"""The command line: one file a command group, each command calls one function.
+
+Exit status: 0 ok · 1 the answer is no · 2 usage or settings · 3 could not find out. Results go to
+stdout, everything else to stderr. A failure is one sentence, never a traceback.
+"""
+
+import sys
+from typing import Final
+
+import typer
+
+from gateway import __version__
+from gateway.cli import charter, decide, demo, evidence, explain, init, output, serve, token
+from gateway.core.errors import BundleError, GatewayError, SettingsError, VerificationError
+
+app: Final = typer.Typer(
+    name="bailiwick",
+    help=(
+        "Keep every AI agent inside its own bailiwick: authenticate, decide, record, and only then "
+        "forward each tool call.\n\n"
+        "Start with `bailiwick demo` to see it work, or `bailiwick init` to set up a gateway."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("demo")(demo.demo)
+app.command("init")(init.init)
+app.command("serve")(serve.serve)
+app.add_typer(token.app, name="token")
+app.add_typer(charter.app, name="charter")
+app.command("decide")(decide.decide)
+app.add_typer(evidence.app, name="evidence")
+app.command("explain")(explain.explain)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        output.OUT.print(f"bailiwick {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def bailiwick(
+    version: bool = typer.Option(
+        False, "--version", help="Print the version.", callback=_print_version, is_eager=True
+    ),
+) -> None:
+    """Hold the options that come before a command."""
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except GatewayError as failure:
+        output.note(failure.message)
+        sys.exit(_exit_status(failure))
+
+
+def _exit_status(failure: GatewayError) -> int:
+    if isinstance(failure, VerificationError):
+        return 1
+    return 2 if isinstance(failure, SettingsError | BundleError) else 3

@@ -1,0 +1,26 @@
+"""`bailiwick init`: write a folder to start from."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway import starter
+from gateway.cli import output
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where to write; made if missing.")] = Path(),
+    url: Annotated[
+        str, typer.Option(help="Your MCP server's endpoint.")
+    ] = "http://127.0.0.1:9000/mcp",
+    port: Annotated[int, typer.Option(help="Where the gateway will listen.")] = 8080,
+) -> None:
+    """Write settings, a policy bundle to edit, and a development issuer.
+
+    Nothing that exists is overwritten. Then: edit policy/charters and policy/systems, check them
+    with `bailiwick charter check`, and start with `bailiwick serve`.
+    """
+    for path in starter.create(folder, url, port):
+        output.OUT.print(f"wrote {path}")
+    output.note("next: `bailiwick charter check`, then `bailiwick serve`")
