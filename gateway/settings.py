@@ -22,8 +22,8 @@ MAX_LIFETIME_SECONDS: Final = 3600
 
 Algorithm = Literal["RS256", "PS256", "ES256", "ES384", "EdDSA"]
 """Asymmetric signatures only; a shared secret would let the verifier mint."""
-SystemName = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,62}$")]
-Port = Annotated[int, Meta(ge=0, le=65535)]
+SystemName = Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,62}\Z")]
+Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 
@@ -31,7 +31,7 @@ Seconds = Annotated[float, Meta(gt=0, le=3600)]
 class Server(Struct, frozen=True, forbid_unknown_fields=True):
     """`[server]`: the data-plane listener, and what it admits."""
 
-    host: str = "127.0.0.1"
+    host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
     port: Port = 8080
     hosts: tuple[str, ...] = ()
     """Accepted `Host` values; empty means the listener itself (and localhost on loopback)."""
@@ -48,12 +48,13 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
 
     def accepted_hosts(self) -> frozenset[str]:
         """Return every `Host` value that admission lets through, lower case."""
-        names = self.hosts or tuple(
-            # An IPv6 address is written in brackets before a port (RFC 3986 §3.2.2).
-            f"[{name}]:{self.port}" if ":" in name else f"{name}:{self.port}"
-            for name in {self.host, *(("localhost", "127.0.0.1") if self.loopback else ())}
-        )
-        return frozenset(name.lower() for name in names)
+        if self.hosts:
+            return frozenset(name.lower() for name in self.hosts)
+        own = {self.host.lower(), *(("localhost", "127.0.0.1") if self.loopback else ())}
+        # An IPv6 address is written in brackets (RFC 3986 §3.2.2), the default port not at all.
+        names = {f"[{name}]" if ":" in name else name for name in own}
+        port = "" if self.port == 80 else f":{self.port}"
+        return frozenset(name + port for name in names)
 
 
 class Issuer(Struct, frozen=True, forbid_unknown_fields=True):
@@ -133,8 +134,8 @@ def load(path: Path) -> Settings:
     Raises:
         SettingsError: naming the key and what is wrong with it.
     """
-    folder = path.resolve().parent
     try:
+        folder = path.resolve().parent
         document = tomllib.loads(path.read_text("utf-8"))
         settings = msgspec.convert(document, Settings, dec_hook=_path_in(folder))
         _check(settings)
@@ -143,7 +144,7 @@ def load(path: Path) -> Settings:
         raise SettingsError(
             f"{path}: cannot be read ({exc.strerror}); `bailiwick init` writes one"
         ) from exc
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as exc:
+    except (ValueError, RuntimeError) as exc:
         raise SettingsError(f"{path}: {exc}") from exc
     except SettingsError as exc:
         raise SettingsError(f"{path}: {exc.message}") from exc
@@ -154,7 +155,8 @@ def _path_in(folder: Path) -> Any:
     def decode(kind: type, value: object) -> object:
         if kind is Path and isinstance(value, str) and value:
             return folder / value
-        raise msgspec.ValidationError(f"Expected a path, got `{value!r}`")
+        # A ValueError, because msgspec adds to it where in the file the value stands.
+        raise ValueError("Expected a path")
 
     return decode
 
@@ -191,12 +193,20 @@ def _check(settings: Settings) -> None:
 
 
 def _check_url(url: str, where: str, *, plain_allowed: bool = False) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SettingsError(f"{where}: write an absolute http(s) URL, not {url!r}")
-    if parts.username or parts.password or parts.fragment or parts.query:
-        raise SettingsError(f"{where}: a URL here has no user, password, query or fragment")
-    if parts.scheme == "http" and not plain_allowed and not _is_loopback(parts.hostname):
+    """Refuse what is no absolute URL, or is one that two parsers could read differently."""
+    # The URL is not repeated in a message: it may hold a password.
+    if not url.isprintable() or any(character in url for character in " \\?#"):
+        raise SettingsError(f"{where}: a URL here has no query, fragment, space or backslash")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as exc:
+        raise SettingsError(f"{where}: the host or the port is malformed") from exc
+    if parts.scheme not in ("http", "https") or not host:
+        raise SettingsError(f"{where}: write an absolute http(s) URL")
+    if "@" in parts.netloc:
+        raise SettingsError(f"{where}: a URL here has no user and no password")
+    if parts.scheme == "http" and not plain_allowed and not _is_loopback(host):
         raise SettingsError(f"{where}: keys are fetched over https (http on loopback only)")
 
 

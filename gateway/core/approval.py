@@ -37,6 +37,7 @@ def match_digest(call: ToolCall, claims: Claims) -> str:
             {
                 "subject": claims.subject,
                 "issuer": claims.issuer,
+                "tenant": claims.tenant,
                 "on_behalf_of": claims.on_behalf_of,
                 "actors": list(claims.actors),
                 "action": call.as_action(),

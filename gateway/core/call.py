@@ -25,9 +25,9 @@ class Request:
     """Origin-form target exactly as received (RFC 9112 §3.2.1)."""
     system: str
     """First path segment: the system that the caller addresses; may be unknown."""
-    headers: Mapping[str, str]
-    """Lower-case names; a name that came twice does not get here."""
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    """Lower-case names; a name that came twice does not get here, nor does the credential."""
+    body: bytes = field(repr=False)
     source: str
     """Address of the peer, for evidence."""
     credential: UnverifiedToken | None = field(default=None, repr=False)

@@ -1,8 +1,9 @@
 """JSON that says exactly one thing: the strict reader, the canonical bytes, the digest.
 
 The reader accepts one JSON object of RFC 8259 and I-JSON (RFC 7493): UTF-8 without BOM, no key
-twice at any depth, no NaN or infinity, integers within ±2^53, no lone surrogate, no NUL in a key,
-nested at most 64 deep. Parsers behind us differ on all of these; what we read is what they read.
+twice at any depth, no NaN or infinity, integers within ±(2^53-1), no lone surrogate, no NUL in a
+key, nested at most 64 deep. Parsers behind us differ on all of these; what we read is what they
+read.
 A digest that somebody must recompute from a *value* is taken over RFC 8785 bytes (`canonical`);
 bytes that are kept are hashed as they are. Does not read files, does not know any message format.
 """
@@ -22,19 +23,25 @@ import rfc8785
 from gateway.core.errors import MalformedMessage
 
 MAX_DEPTH = 64
-MAX_INTEGER = 2**53
-"""Largest magnitude that every JSON implementation keeps exact (RFC 7493 §2.2)."""
+MAX_INTEGER = 2**53 - 1
+"""Largest magnitude that every JSON implementation keeps exact (RFC 7493 §2.2).
+
+2^53 itself is out: it is also what a double makes of 2^53+1, and RFC 8785 refuses it.
+"""
 
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-def parse_object(data: bytes, *, max_integer: int = MAX_INTEGER) -> dict[str, Any]:
+def parse_object(
+    data: bytes, *, max_integer: int = MAX_INTEGER, max_depth: int = MAX_DEPTH
+) -> dict[str, Any]:
     """Read `data` as one JSON object that every conforming parser reads the same way.
 
     Args:
         data: the bytes.
-        max_integer: largest magnitude of an integer; only our own records pass a wider one, since
-            they hold nanoseconds.
+        max_integer: largest magnitude of an integer.
+        max_depth: deepest nesting. Only our own records pass larger limits, since they hold
+            nanoseconds, and a whole body further down.
 
     Raises:
         MalformedMessage: with the code of the first rule broken (`json_*`).
@@ -46,7 +53,7 @@ def parse_object(data: bytes, *, max_integer: int = MAX_INTEGER) -> dict[str, An
         raise MalformedMessage(
             f"the body is {what}; send one JSON object", code="json_not_object", rpc_code=-32600
         )
-    _check_depth_and_text(value, bool(_SURROGATE_ESCAPE.search(text)))
+    _check_depth_and_text(value, max_depth, bool(_SURROGATE_ESCAPE.search(text)))
     return value
 
 
@@ -58,7 +65,7 @@ def canonical(value: Any) -> bytes:
     """
     try:
         return rfc8785.dumps(value)
-    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as exc:
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as exc:
         raise MalformedMessage(
             "the value has no RFC 8785 form", code="json_no_canonical_form"
         ) from exc
@@ -95,7 +102,9 @@ def refuse_lookalikes(members: Mapping[str, Any], known: Collection[str], where:
 
 
 def _fold(key: str) -> str:
-    return unicodedata.normalize("NFKC", key).casefold()
+    # Dotted and dotless I stay apart under casefold, but Java's equalsIgnoreCase takes both for i.
+    folded = unicodedata.normalize("NFKC", key).replace("\u0130", "i").replace("\u0131", "i")
+    return folded.casefold()
 
 
 def _decode(data: bytes) -> str:
@@ -139,7 +148,7 @@ def _constant(_: str) -> Any:
 def _integer(largest: int, digits: str) -> int:
     # 20 characters hold any 64-bit integer; longer ones are not converted (quadratic in digits).
     if len(digits) > 20 or abs(value := int(digits)) > largest:
-        raise MalformedMessage("an integer lies beyond ±2^53", code="json_integer_range")
+        raise MalformedMessage("an integer lies beyond ±(2^53-1)", code="json_integer_range")
     return value
 
 
@@ -151,15 +160,15 @@ def _float(digits: str) -> float:
 
 
 def _too_deep() -> MalformedMessage:
-    return MalformedMessage(f"nested more than {MAX_DEPTH} deep", code="json_too_deep")
+    return MalformedMessage("nested too deep", code="json_too_deep")
 
 
-def _check_depth_and_text(root: dict[str, Any], surrogates_possible: bool) -> None:
+def _check_depth_and_text(root: dict[str, Any], max_depth: int, surrogates_possible: bool) -> None:
     """Walk the value without recursion; texts are looked at only if an escape could hurt."""
     stack: list[tuple[dict[str, Any] | list[Any], int]] = [(root, 1)]
     while stack:
         container, depth = stack.pop()
-        if depth > MAX_DEPTH:
+        if depth > max_depth:
             raise _too_deep()
         values = container.values() if isinstance(container, dict) else container
         stack.extend((value, depth + 1) for value in values if isinstance(value, dict | list))

