@@ -22,7 +22,7 @@ def check(
     bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")] = Path("policy"),
     json: Json = False,
 ) -> None:
-    """Say for each charter whether it is complete, and what is missing.
+    """Say what each charter lacks.
 
     An incomplete charter denies everything. Exit status 1 if one is incomplete, 2 if the bundle
     cannot be read.

@@ -27,9 +27,9 @@ def decide(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Ask the policy what it would decide, and why; nothing is called or recorded.
+    """Ask the policy what it would decide, and why.
 
-    The file is a decision input as evidence records keep it (`bailiwick evidence show --input`).
+    Nothing is called or recorded. The file is a decision input as evidence records keep it (`bailiwick evidence show --input`).
     Exit status 0 for permit, 1 for deny and hold.
     """
     document = _read(file)

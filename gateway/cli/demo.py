@@ -19,9 +19,9 @@ def demo(
         Path | None, typer.Option("--folder", help="Where to work; a new temporary folder if not.")
     ] = None,
 ) -> None:
-    """Play a small company, a gateway in front of it, and an agent that tries things.
+    """See it work: a small company, a gateway, an agent.
 
-    One read is permitted, one deletion and one unknown tool are denied, one refund is held for a
+    The agent tries four things: one read is permitted, one deletion and one unknown tool are denied, one refund is held for a
     person; the evidence is verified, and a flipped byte is found. Takes a few seconds.
     """
     try:

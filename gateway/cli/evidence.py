@@ -31,9 +31,9 @@ def evidence() -> None:
 def verify(
     settings: SettingsPath = DEFAULT_SETTINGS, folder: Folder = None, json: Json = False
 ) -> None:
-    """Check that no record was changed, dropped or reordered; name the first that was.
+    """Check the log; name the first damaged record.
 
-    Needs nothing but the folder. Exit status 0 if the log is sound, 1 if it is not, 3 if it cannot
+    A record that was changed, dropped or reordered is found. Needs nothing but the folder. Exit status 0 if the log is sound, 1 if it is not, 3 if it cannot
     be read. A sound log may still have lost its newest records: keep the head elsewhere.
     """
     where = folder_of(settings, folder)
@@ -65,7 +65,7 @@ def tail(
         for record in records:
             output.as_json(dict(record.fields))
         return
-    shown = output.table("seq", "time", "kind", "agent", "call", "result", "call id")
+    shown = output.table("seq", "time", "kind", "agent", "tool", "result", "call id")
     for record in records:
         shown.add_row(*_row(record))
     output.OUT.print(shown)
@@ -146,18 +146,20 @@ def _document(report: Report) -> dict[str, Any]:
 
 
 def _row(record: Record) -> tuple[Any, ...]:
+    """Return one line of the table, short enough for 80 columns; ids and dates are cut."""
     fields = record.fields
     identity, call = fields.get("identity") or {}, fields.get("call") or {}
     decision = fields.get("decision") or {}
     result = fields.get("status") or decision.get("effect") or ""
     reasons = decision.get("reasons") or []
-    why = reasons[0]["code"] if reasons and record.kind == "refusal" else ""
+    if reasons and record.kind == "refusal":
+        result = reasons[0]["code"]
     return (
         str(record.seq),
-        str(fields.get("time", "")),
+        str(fields.get("time", ""))[11:19],
         output.coloured(record.kind),
         str(identity.get("sub", "")).rpartition("/")[2],
-        " ".join(filter(None, (call.get("action"), call.get("name")))),
-        output.coloured(result).append(f" {why}" if why else ""),
-        str(fields.get("call_id", "")),
+        call.get("name") or call.get("action", ""),
+        output.coloured(result, decision.get("effect")),
+        str(fields.get("call_id", "")).rpartition("-")[2],
     )

@@ -13,12 +13,12 @@ from gateway.evidence import find
 
 
 def explain(
-    call_id: Annotated[str, typer.Argument(help="The call id that an answer or a record names.")],
+    call_id: Annotated[str, typer.Argument(help="The call id, or its last group.")],
     settings: SettingsPath = DEFAULT_SETTINGS,
     folder: Folder = None,
     json: Json = False,
 ) -> None:
-    """Say what one call was, what was decided and why, and how it ended.
+    """Say what became of one call, and why.
 
     Exit status 1 if the log does not know the call.
     """

@@ -16,7 +16,7 @@ def init(
     ] = "http://127.0.0.1:9000/mcp",
     port: Annotated[int, typer.Option(help="Where the gateway will listen.")] = 8080,
 ) -> None:
-    """Write settings, a policy bundle to edit, and a development issuer.
+    """Write a folder to start from: settings, policy, key.
 
     Nothing that exists is overwritten. Then: edit policy/charters and policy/systems, check them
     with `bailiwick charter check`, and start with `bailiwick serve`.

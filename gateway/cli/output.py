@@ -27,16 +27,16 @@ COLOURS: Final = {
 }
 
 
-def coloured(word: str) -> Text:
-    """Return a word in the colour that its meaning has."""
-    return Text(word, style=COLOURS.get(word, ""))
+def coloured(word: str, meaning: str | None = None) -> Text:
+    """Return a word in the colour of its meaning, which is the word itself if none is given."""
+    return Text(word, style=COLOURS.get(meaning or word, ""))
 
 
 def table(*columns: str) -> Table:
     """Return an empty table in the house's style."""
-    made = Table(box=None, pad_edge=False, header_style="bold")
+    made = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for column in columns:
-        made.add_column(column, overflow="fold")
+        made.add_column(column, overflow="fold", no_wrap=column in ("seq", "time", "kind"))
     return made
 
 

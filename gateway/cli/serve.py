@@ -1,6 +1,7 @@
 """`bailiwick serve`: run the gateway."""
 
 import logging
+import os
 
 import anyio
 
@@ -13,9 +14,9 @@ from gateway.wiring import Gateway, build
 
 
 def serve(settings: SettingsPath = DEFAULT_SETTINGS, json: Json = False) -> None:
-    """Run the gateway until it is told to stop (SIGTERM or ctrl-C).
+    """Run the gateway.
 
-    It starts only if the policy passes its self-test and the evidence log can be written. With
+    It runs until SIGTERM or ctrl-C, and starts only if the policy passes its self-test and the evidence log can be written. With
     --json, one line on stdout says when connections are accepted.
     """
     logging.basicConfig(level=logging.WARNING, format="bailiwick: %(levelname)s %(message)s")
@@ -33,7 +34,14 @@ def _announce(gateway: Gateway, json: bool) -> None:
     url = f"http://{server.host}:{server.port}"
     systems = {name: f"{url}/{name}/mcp" for name in gateway.settings.systems}
     if json:
-        output.as_json({"url": url, "systems": systems, "policy_revision": policy.revision})
+        output.as_json(
+            {
+                "url": url,
+                "systems": systems,
+                "policy_revision": policy.revision,
+                "process_id": os.getpid(),
+            }
+        )
         return
     output.note(f"listening on {url}, policy {policy.revision} ({policy.digest[:19]}…)")
     for name, endpoint in systems.items():

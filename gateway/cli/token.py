@@ -27,7 +27,7 @@ def mint_token(
     ] = DEFAULT_LIFETIME_SECONDS,
     settings: SettingsPath = DEFAULT_SETTINGS,
 ) -> None:
-    """Print a bearer token of the development issuer.
+    """Print a bearer token for an agent.
 
     It works only on a gateway that listens on loopback and has the same [dev_issuer].
     """

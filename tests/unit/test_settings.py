@@ -569,18 +569,6 @@ def test_a_file_that_is_not_toml_or_not_utf8_is_named(write: Write, data: bytes)
     refusal(write(data))
 
 
-def test_an_unreadable_file_is_named(write: Write) -> None:
-    """House: root reads everything, so a process without that right is needed to see it."""
-    path = write(MINIMAL)
-    path.chmod(0)
-    try:
-        path.read_bytes()
-    except PermissionError:
-        refusal(path)
-    else:
-        pytest.skip("this user reads files of mode 0")
-
-
 # --- Host values ------------------------------------------------------------------------------
 
 
