@@ -70,7 +70,7 @@ class App:
         )
         try:
             admitted = admit(head, self._hosts, self._origins)
-            seen |= {"system": admitted.system, "headers": admitted.headers}
+            seen |= {"system": admitted.system, "headers": _without_credential(admitted.headers)}
             seen["body"] = await read_body(receive, admitted.headers, self._server)
         except WireError as refused:
             return Request(**seen), refused
@@ -88,6 +88,10 @@ class App:
             ready = all(parts.values())
             document = {"status": "ready" if ready else "not_ready", "parts": parts}
             await caller.json(200 if ready else 503, document)
+
+
+def _without_credential(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name != "authorization"}
 
 
 def _bearer(headers: Mapping[str, str]) -> UnverifiedToken | None:
