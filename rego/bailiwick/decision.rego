@@ -53,10 +53,9 @@ holds := {reason(name, code) | some name; some code in data.bailiwick.rules[name
 
 permits := {reason(name, code) | some name; some code in data.bailiwick.rules[name].permit}
 
-# Said whenever nothing permits and nothing else explains why.
+# Said of a denial that no rule explains: then no rule permitted.
 unmatched := {{"code": "no_matching_rule", "rule": "bailiwick.decision"} |
 	count(denials) == 0
-	count(permits) == 0
 }
 
 obligations := {obligation |

@@ -90,6 +90,12 @@ test_fail_nothing_at_all if {
 	}
 }
 
+test_fail_half_a_class_is_none if {
+	half := decision with input as testing.tool_call("list_orders", {})
+		with data.systems as {"shop": {"tools": {"list_orders": {"effect": "read", "impacts": null}}}}
+	half.class == null
+}
+
 # What the decision makes of other rules than the shipped ones.
 ruled(rules) := result if {
 	result := decision with input as testing.tool_call("list_orders", {})

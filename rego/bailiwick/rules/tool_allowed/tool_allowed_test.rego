@@ -62,3 +62,11 @@ test_fail_unclassified_tool_is_never_permitted if {
 	any_tool := testing.bounded({"allow": [{"tools": ["*"], "effects": ["read"]}]})
 	answer(testing.tool_call("wire", {}), any_tool) == silent
 }
+
+test_fail_half_a_class_is_never_permitted if {
+	half := rule.permit with input as testing.tool_call("list_orders", {})
+		with data.subjects as testing.subjects
+		with data.charters as testing.charters({})
+		with data.systems as {"shop": {"tools": {"list_orders": {"effect": "read"}}}}
+	half == set()
+}
