@@ -228,6 +228,7 @@ class _Reply:
         self._response: UpstreamResponse | None = None
         self._streamed = False
         self._started = False
+        self._ended = False
 
     async def head(self, response: UpstreamResponse) -> None:
         """Take the head of the response; a stream's is written, since its body may be long."""
@@ -240,10 +241,13 @@ class _Reply:
         """Write a piece of the body."""
         if self._response and not self._started:
             await self._start(self._response)
+        self._ended = piece.final
         await (self._caller.finish if piece.final else self._caller.write)(piece.data)
 
     async def break_off(self, trail: Trail, permit: Permit) -> None:
         """Say that no whole answer will come, in the best way that is still open."""
+        if self._ended:
+            return  # The answer is whole; what failed came after it.
         if not self._started:
             await _answer(trail, permit, self._caller)
         elif self._streamed and trail.decoded.rpc_id is not None:

@@ -4,6 +4,7 @@ One connection, used by one thread at a time under a limiter, so that the event 
 the disk. Only adds and reads requests; answering and consuming them comes with the console.
 """
 
+import os
 import secrets
 import sqlite3
 from collections.abc import Callable
@@ -68,6 +69,7 @@ class SQLiteLedger:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.executescript(_SCHEMA)
+            self._path, self._opened = path, path.stat()
         except (OSError, sqlite3.Error) as exc:
             raise LedgerUnavailable(f"{path}: the ledger cannot be opened ({exc})") from exc
         self._one_at_a_time = anyio.CapacityLimiter(1)
@@ -117,12 +119,24 @@ class SQLiteLedger:
 
     async def _run(self, work: Callable[[], T]) -> T:
         try:
-            result = await anyio.to_thread.run_sync(work, limiter=self._one_at_a_time)
-        except sqlite3.Error as exc:
+            result = await anyio.to_thread.run_sync(
+                lambda: self._in_place(work), limiter=self._one_at_a_time
+            )
+        except (OSError, OverflowError, sqlite3.Error) as exc:
             self._healthy = False
             raise LedgerUnavailable("the ledger did not answer") from exc
         self._healthy = True
         return result
+
+    def _in_place(self, work: Callable[[], T]) -> T:
+        """Do the work unless the file is gone: SQLite would go on writing to what nobody can read.
+
+        Raises:
+            OSError: the path names another file, or none.
+        """
+        if not os.path.samestat(self._path.stat(), self._opened):
+            raise OSError("the ledger's file was replaced")
+        return work()
 
     def _pending(self, match: str, now_ns: int) -> Approval | None:
         row = self._db.execute(_PENDING, (match, now_ns)).fetchone()
@@ -131,15 +145,12 @@ class SQLiteLedger:
     def _join_or_insert(
         self, match: str, now_ns: int, approval: Approval, row: tuple[object, ...]
     ) -> Approval:
-        # One writer at a time from here on, also across processes, so two repeats cannot both add.
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        # Leaving the block commits, or rolls back whatever went wrong in it. A crash before the
+        # commit leaves no request; after it, the repeat joins this one.
+        with self._db:
+            # One writer at a time from here on, also across processes: two repeats cannot both add.
+            self._db.execute("BEGIN IMMEDIATE")
             pending = self._pending(match, now_ns)
             if pending is None:
                 self._db.execute(_INSERT, row)
-            # A crash before COMMIT leaves no request; after it, the repeat joins this one.
-            self._db.execute("COMMIT")
-        except sqlite3.Error:
-            self._db.execute("ROLLBACK")
-            raise
         return pending or approval

@@ -78,9 +78,7 @@ class HTTPUpstream:
             )
         response = await self._head(call, target)
         async with response:
-            encoding = response.headers.get("content-encoding", "identity")
-            if encoding.lower() != "identity":
-                raise UpstreamError("the answer is encoded", code="upstream_encoding_refused")
+            _check_head(response)
             yield UpstreamResponse(response.status, _relayed(response), _body(response))
 
     async def _head(self, call: ToolCall, target: _Target) -> pyqwest.Response:
@@ -114,6 +112,15 @@ def _equipped(headers: Mapping[str, str], target: _Target) -> dict[str, str]:
     if target.authorization:
         equipped["authorization"] = target.authorization
     return equipped
+
+
+def _check_head(response: pyqwest.Response) -> None:
+    """Refuse what is no answer that could be relayed, such as a switch to another protocol."""
+    if not 200 <= response.status <= 599:
+        raise UpstreamError("the status is not that of an answer")
+    # Every line counts: a header that comes twice could say `identity` first.
+    if any(line.lower() != "identity" for line in response.headers.getall("content-encoding")):
+        raise UpstreamError("the answer is encoded", code="upstream_encoding_refused")
 
 
 def _relayed(response: pyqwest.Response) -> dict[str, str]:

@@ -1,0 +1,143 @@
+import anyio
+import pytest
+
+from gateway.core.decision import Decision
+from tests.fakes import PERMIT, Gate
+from tests.pipeline.line import (
+    ANSWER,
+    DENY,
+    EVENT,
+    HOLD,
+    PROGRESS,
+    SHAPES,
+    Line,
+    request,
+    tools_call,
+)
+
+BEFORE = [
+    "authenticate",
+    "situate",
+    "decide",
+    ("append", "intent"),
+    ("durable", "intent"),
+    "send",
+]
+OUTCOME = [("append", "outcome"), ("durable", "outcome")]
+
+
+async def test_a_permitted_call_walks_the_line_in_exactly_this_order() -> None:
+    """Design §2: one order and no other."""
+    line = Line()
+    await line.walk()
+    after = [*OUTCOME, ("start", 200), ("finish", ANSWER), "hang up"]
+    assert line.tape == [*BEFORE, *after]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_the_outcome_is_durable_before_the_last_piece_is_written(shape: str) -> None:
+    """Design §1.3: the caller gets the last byte only after the outcome."""
+    line = Line(shape=shape)
+    await line.walk()
+    assert line.tape[: len(BEFORE)] == BEFORE
+    last = len(line.tape) - 1 - [type(mark) is tuple for mark in reversed(line.tape)].index(True)
+    assert line.tape[last][0] == "finish"
+    # Only the head of an unstreamed one-piece answer may stand between the outcome and the piece.
+    since = line.tape[line.tape.index(("durable", "outcome")) + 1 : last]
+    assert since in ([], [("start", SHAPES[shape][0])])
+    assert line.kinds() == ["intent", "outcome"]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_the_caller_gets_the_very_bytes_of_the_upstream(shape: str) -> None:
+    """House: nothing is changed on the way back."""
+    status, headers, chunks = SHAPES[shape]
+    line = Line(shape=shape)
+    await line.walk()
+    assert line.caller.body == b"".join(chunks)
+    assert (line.caller.status, line.caller.headers) == (status, headers)
+    assert line.evidence.of("outcome")[0]["body_bytes"] == len(line.caller.body)
+
+
+async def test_what_is_sent_is_the_request_that_was_decided_and_recorded() -> None:
+    """Design §1.2: the same bytes everywhere."""
+    line, asked = Line(), request()
+    await line.walk(asked)
+    assert [call.request for call in line.upstream.calls] == [asked]
+    intent = line.evidence.of("intent")[0]
+    assert intent["request"]["body_digest"] == asked.body_digest
+    assert intent["input"]["resource"]["arguments"] == {"customer": "c-1"}
+    assert intent["call_id"] == line.evidence.of("outcome")[0]["call_id"]
+    assert intent["decision"]["decision_id"] == "decision-1"
+
+
+async def test_an_event_reaches_the_caller_while_the_upstream_still_works() -> None:
+    """House: a stream is relayed as it comes."""
+    gate = Gate()
+    line = Line(shape="an event stream", body=[PROGRESS, gate, EVENT])
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(line.walk)
+            await gate.reached.wait()
+            assert line.caller.body == PROGRESS
+            assert line.kinds() == ["intent"]
+            gate.opened.set()
+    assert line.caller.body == PROGRESS + EVENT
+
+
+@pytest.mark.parametrize("decision", [DENY, HOLD], ids=["deny", "hold"])
+async def test_a_refusal_is_durable_before_it_is_answered(decision: Decision) -> None:
+    """Design §1.3: a refusal is recorded as fully as a permit."""
+    line = Line(decision)
+    await line.walk()
+    held = ["hold"] if decision is HOLD else []
+    assert line.tape[:-1] == [
+        *BEFORE[:3],
+        *held,
+        ("append", "refusal"),
+        ("durable", "refusal"),
+        ("start", 200),
+    ]
+    assert line.upstream.calls == []
+
+
+async def test_the_repeat_of_a_held_call_walks_the_line_from_the_top() -> None:
+    """Design §2: no suspended coroutine carries authority."""
+    line = Line(HOLD, HOLD)
+    await line.walk()
+    first = line.facts()
+    await line.walk()
+    assert line.facts()["approval_id"] == first["approval_id"]
+    assert line.facts()["call_id"] != first["call_id"]
+    assert [mark for mark in line.tape if mark in ("authenticate", "situate", "decide")] == [
+        *BEFORE[:3],
+        *BEFORE[:3],
+    ]
+    documents = [fields["input"]["context"] for fields in line.evidence.of("refusal")]
+    assert [context["approval"] for context in documents] == [
+        None,
+        {"id": first["approval_id"], "state": "pending"},
+    ]
+
+
+async def test_two_calls_on_one_line_have_ids_and_records_of_their_own() -> None:
+    """House: nothing is shared between calls."""
+    line = Line()
+    await line.walk()
+    await line.walk(request(tools_call(name="crm.write")))
+    ids = [fields["call_id"] for _, fields in line.evidence.records]
+    assert ids[0] == ids[1] != ids[2] == ids[3]
+
+
+@pytest.mark.parametrize("decision", [PERMIT, DENY], ids=["permit", "deny"])
+async def test_the_approval_that_policy_saw_is_in_the_record(decision: Decision) -> None:
+    """Design §1.6: what the decision was made on can be read back from the record itself."""
+    line = Line(HOLD, decision)
+    await line.walk()
+    held = line.facts()["approval_id"]
+    await line.walk()
+    kind, record = [entry for entry in line.evidence.records if entry[0] != "outcome"][-1]
+    assert kind == ("intent" if decision is PERMIT else "refusal")
+    assert record["approval"] == record["input"]["context"]["approval"]
+    assert record["approval"] == {"id": held, "state": "pending"}
+    assert held.encode() not in line.caller.body
