@@ -12,7 +12,7 @@ repeat walks it again from the top. Knows ports, never adapters. Does not admit 
 import secrets
 from collections.abc import Mapping
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 import anyio
@@ -72,6 +72,8 @@ async def walk(
     """
     trail = _begin(request, ports.clock)
     decision = await _decide(trail, ports, refused)
+    if isinstance(decision, Hold):
+        decision = await _hold(trail, decision, ports)
     match decision:
         case Permit():
             await _forward(trail, decision, caller, ports)
@@ -102,16 +104,22 @@ async def _decide(trail: Trail, ports: Ports, refused: WireError | None) -> Deci
         trail.approval = situation.approval
         step = "decide"
         trail.document = decision_input(call, claims, situation, trail.call_id, trail.began_ns)
-        decision = await ports.decision_point.decide(dumps(trail.document))
-        step = "hold"
-        if isinstance(decision, Hold):
-            trail.approval = await ports.ledger.hold(
-                call, claims, decision, trail.call_id, trail.began_ns
-            )
+        return await ports.decision_point.decide(dumps(trail.document))
     except GatewayError as failure:
         trail.failure = failure
         return Deny.because(failure, step)
-    return decision
+
+
+async def _hold(trail: Trail, hold: Hold, ports: Ports) -> Decision:
+    """Store the request for approval; a hold that cannot be stored is a denial."""
+    try:
+        trail.approval = await ports.ledger.hold(
+            trail.decoded, trail.verified, hold, trail.call_id, trail.began_ns
+        )
+    except GatewayError as failure:
+        trail.failure = failure
+        return replace(Deny.because(failure, "hold"), policy=hold.policy)
+    return hold
 
 
 async def _refuse(trail: Trail, decision: Deny | Hold, caller: Caller, ports: Ports) -> None:

@@ -32,6 +32,11 @@ class Request:
     """Address of the peer, for evidence."""
     credential: UnverifiedToken | None = field(default=None, repr=False)
 
+    def __post_init__(self) -> None:
+        """Refuse to hold what every record would show."""
+        if "authorization" in self.headers:
+            raise ValueError("the credential is not one of a request's headers")
+
     @property
     def body_digest(self) -> str:
         """SHA-256 of the body as received, which is also what is forwarded."""

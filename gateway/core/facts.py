@@ -36,10 +36,17 @@ class Trail:
 
     @property
     def decoded(self) -> ToolCall:
-        """The call; a permit exists only for a call that was decoded."""
+        """The call; policy decides only on a call that was decoded."""
         if self.call is None:
-            raise RuntimeError("permitted without having been decoded")
+            raise RuntimeError("decided without having been decoded")
         return self.call
+
+    @property
+    def verified(self) -> Claims:
+        """The claims; policy decides only on a caller that was authenticated."""
+        if self.claims is None:
+            raise RuntimeError("decided without having been authenticated")
+        return self.claims
 
 
 def decided(trail: Trail, decision: Decision, now_monotonic_ns: int) -> dict[str, Any]:
