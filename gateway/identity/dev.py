@@ -62,7 +62,10 @@ def mint(dev: DevIssuer, subject: str, lifetime_seconds: int, now_seconds: int) 
     Raises:
         SettingsError: the key cannot be read.
     """
-    key = jwt.PyJWK(_private_jwk(dev), algorithm="EdDSA").key
+    try:
+        key = jwt.PyJWK(_private_jwk(dev), algorithm="EdDSA").key
+    except jwt.PyJWTError as exc:
+        raise SettingsError(f"{dev.key}: not a private Ed25519 JWK") from exc
     claims = {
         "iss": dev.issuer,
         "aud": dev.audience,

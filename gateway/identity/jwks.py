@@ -79,17 +79,18 @@ def _algorithms_of(jwk: Mapping[str, Any]) -> tuple[str, ...]:
     operations = jwk.get("key_ops", ["verify"])
     if not all(isinstance(text, str) for text in texts) or not isinstance(operations, list):
         return ()
-    if jwk.get("use", "sig") != "sig" or "verify" not in operations:
+    # A private key that everybody can fetch proves nothing.
+    if jwk.get("use", "sig") != "sig" or "verify" not in operations or "d" in jwk:
         return ()
     algorithms = _ALGORITHMS.get((jwk["kty"], jwk.get("crv")), ())
     if "alg" in jwk:
         algorithms = tuple(name for name in algorithms if name == jwk["alg"])
     try:
-        for algorithm in algorithms:
-            jwt.PyJWK(dict(jwk), algorithm=algorithm)
+        loaded = [jwt.PyJWK(dict(jwk), algorithm=algorithm) for algorithm in algorithms]
     except jwt.PyJWTError:
         return ()
-    return algorithms
+    # A weak key says so here; PyJWT would only say it at the first token.
+    return () if any(key.Algorithm.check_key_length(key.key) for key in loaded) else algorithms
 
 
 class KeyCache:
@@ -124,7 +125,9 @@ class KeyCache:
                 return
             self._tried_at = self._now()
             try:
-                self._keys = read_key_set(await self._fetch())
+                # Shielded: a caller that leaves must not spend the try that others wait for.
+                with anyio.CancelScope(shield=True):
+                    self._keys = read_key_set(await self._fetch())
                 self._read_at = self._now()
             except IssuerUnavailable:
                 if self._read_at is None:
@@ -164,11 +167,12 @@ def from_url(url: str) -> Fetch:
 
 
 async def _get(client: httpx.AsyncClient, url: str) -> bytes:
-    async with client.stream("GET", url) as response:
+    # Without compression, so that the limit bounds what is held and not what was sent.
+    async with client.stream("GET", url, headers={"accept-encoding": "identity"}) as response:
         if response.status_code != 200:
             raise IssuerUnavailable(f"{url}: answered {response.status_code}")
         body = b""
-        async for chunk in response.aiter_bytes():
+        async for chunk in response.aiter_raw():
             body += chunk
             if len(body) > MAX_BYTES:
                 raise IssuerUnavailable(f"{url}: the key set is larger than 256 KiB")

@@ -132,7 +132,7 @@ def _verify_signature(token: str, key: VerificationKey, algorithm: str, limits: 
         raise CredentialRejected("a required claim is missing", code="token_claim_missing") from exc
     except jwt.InvalidSignatureError as exc:
         raise CredentialRejected("the signature does not hold", code="token_signature") from exc
-    except jwt.InvalidTokenError as exc:
+    except jwt.PyJWTError as exc:
         raise CredentialRejected("the token is not valid", code="token_invalid") from exc
 
 
@@ -152,7 +152,7 @@ def _claims(payload: Mapping[str, Any], header: Mapping[str, Any], token: str) -
     subject, actors = payload["sub"], _actors(payload)
     token_id, tenant = payload.get("jti"), payload.get("tenant")
     texts = [subject, *(value for value in (token_id, tenant) if value is not None)]
-    if not all(isinstance(text, str) and text for text in texts):
+    if not all(_is_name(text) for text in texts):
         raise CredentialRejected("sub, jti or tenant is not text", code="token_claim_malformed")
     return Claims(
         # With an `act` chain the outermost actor is the workload; `sub` is whom it acts for.
@@ -173,11 +173,15 @@ def _claims(payload: Mapping[str, Any], header: Mapping[str, Any], token: str) -
     )
 
 
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
 def _actors(payload: Mapping[str, Any]) -> tuple[str, ...]:
     actors: list[str] = []
     actor = payload.get("act")
     while actor is not None:
-        if not isinstance(actor, dict) or not isinstance(actor.get("sub"), str):
+        if not isinstance(actor, dict) or not _is_name(actor.get("sub")):
             raise CredentialRejected("act is not a chain", code="token_claim_malformed")
         actors.append(actor["sub"])
         if len(actors) > MAX_ACTORS:

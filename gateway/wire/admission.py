@@ -8,7 +8,7 @@ MCP (Origin). Does not read the body and does not authenticate.
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.core.errors import AdmissionRefused
@@ -31,7 +31,10 @@ _READ: Final = FORWARDED | {
     "transfer-encoding",
 }
 _ROUTE: Final = re.compile(r"/([a-z0-9][a-z0-9-]{0,62})/mcp\Z")
-_JSON: Final = re.compile(r'application/json(?:\s*;\s*charset="?utf-8"?)?\s*\Z', re.IGNORECASE)
+_JSON: Final = re.compile(
+    r'application/json(?:\s*;\s*charset=(?:utf-8|"utf-8"))?\s*\Z', re.IGNORECASE
+)
+_NAME: Final = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+\Z")
 _VALUE: Final = re.compile(rb"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?\Z|\Z")
 
 
@@ -42,7 +45,7 @@ class Head:
     method: str
     raw_path: bytes
     query: bytes
-    headers: tuple[tuple[bytes, bytes], ...]
+    headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class Admitted:
     """What admission established."""
 
     system: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     """Headers we read or may forward, lower-case names, each at most once."""
 
 
@@ -99,6 +102,8 @@ def _headers(lines: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 def _check_name(name: str) -> None:
+    if not _NAME.match(name):
+        raise _refused("header_name_refused", 400, "a header name is not a token")
     if name == "upgrade":
         raise _refused("upgrade_refused", 400, "this listener speaks HTTP/1.1 only")
     if name == "x-forwarded-client-cert":

@@ -8,8 +8,9 @@ Does not check `Mcp-Param-*` (that needs the tool's definition) and does not loo
 
 import base64
 import binascii
-from collections.abc import Mapping
-from typing import Any, Final
+import re
+from collections.abc import Collection, Mapping
+from typing import Final
 
 from gateway.core.call import Era, Request, ToolCall
 from gateway.core.canonical import refuse_lookalikes
@@ -33,7 +34,17 @@ _HEADER_NAMED: Final = {method: member for method, (_, member) in _NAMED.items()
     "tasks/cancel": "taskId",
 }
 """Methods whose `Mcp-Name` mirrors a member of params (2026-07-28, transports)."""
-_PARAMS: Final = ("name", "arguments", "uri", "_meta", "task", "inputResponses", "requestState")
+_ENCODED: Final = re.compile(r"=\?base64\?(.*)\?=\Z")
+_PARAMS: Final = (
+    "name",
+    "arguments",
+    "uri",
+    "_meta",
+    "task",
+    "taskId",
+    "inputResponses",
+    "requestState",
+)
 
 
 def decode(request: Request) -> ToolCall:
@@ -85,8 +96,10 @@ def _check_headers(headers: Mapping[str, str], message: Message, era: Era) -> No
     claimed = meta.get(VERSION_KEY)
     if era == "legacy":
         # A modern body under a legacy header would be two different calls to two readers.
-        if claimed in MODERN:
+        if isinstance(claimed, str) and claimed in MODERN:
             raise _mismatch(message, "MCP-Protocol-Version")
+        # These revisions need no routing header; one that came must still tell the truth.
+        _check_routing(headers, message, headers.keys() & {"mcp-method", "mcp-name"})
         return
     if message.kind == "response":
         raise MalformedMessage(
@@ -96,11 +109,17 @@ def _check_headers(headers: Mapping[str, str], message: Message, era: Era) -> No
         )
     if claimed is not None and claimed != headers["mcp-protocol-version"]:
         raise _mismatch(message, "MCP-Protocol-Version")
-    if headers.get("mcp-method") != message.method:
+    _check_routing(headers, message, {"mcp-method", "mcp-name"})
+
+
+def _check_routing(headers: Mapping[str, str], message: Message, wanted: Collection[str]) -> None:
+    if "mcp-method" in wanted and headers.get("mcp-method") != message.method:
         raise _mismatch(message, "Mcp-Method")
     member = _HEADER_NAMED.get(message.method)
-    if member and _header_text(headers.get("mcp-name")) != message.params.get(member):
-        raise _mismatch(message, "Mcp-Name")
+    if member and "mcp-name" in wanted:
+        name = _header_text(headers.get("mcp-name"))
+        if name is None or name != message.params.get(member):
+            raise _mismatch(message, "Mcp-Name")
 
 
 def _mismatch(message: Message, header: str) -> MalformedMessage:
@@ -112,11 +131,12 @@ def _mismatch(message: Message, header: str) -> MalformedMessage:
     )
 
 
-def _header_text(value: str | None) -> Any:
+def _header_text(value: str | None) -> str | None:
     """Decode `=?base64?…?=`, which spells names that a header cannot hold; None if it is bad."""
-    if value is None or not (value.startswith("=?base64?") and value.endswith("?=")):
+    encoded = _ENCODED.match(value) if value is not None else None
+    if encoded is None:
         return value
     try:
-        return base64.b64decode(value[len("=?base64?") : -len("?=")], validate=True).decode()
+        return base64.b64decode(encoded[1], validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
         return None

@@ -53,9 +53,10 @@ def error_event(message: bytes) -> bytes:
 async def _chunks(body: AsyncIterator[bytes]) -> AsyncGenerator[Piece, None]:
     held = b""
     async for chunk in body:
-        if held:
+        if held and chunk:
             yield Piece(held)
-        held = chunk
+        # An empty chunk is no last chunk: what is held may be the end of the body.
+        held = chunk or held
     yield Piece(held, final=True)
 
 

@@ -8,7 +8,7 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html. Does not interpr
 import json
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from gateway.core.call import RequestId
 from gateway.core.errors import UpstreamError
@@ -17,6 +17,9 @@ MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 """Longest event relayed; it is held whole until its end has come."""
 _END: Final = re.compile(rb"(?:\r\n|\n|\r(?=[^\n]))(?:\r\n|\n|\r(?=[^\n]))")
 _NEWLINE: Final = re.compile(rb"\r\n|\n|\r")
+_BOM: Final = b"\xef\xbb\xbf"
+_ANSWER: Final = re.compile(rb"result|error|\\u")
+"""What an answer must hold somewhere; an escape may spell either word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,30 +27,47 @@ class Event:
     """The raw bytes of one event, its blank line included."""
 
     raw: bytes
+    first: bool = False
+    """Whether it opens its stream: only there is a byte order mark skipped."""
 
     def data(self) -> bytes:
         """Return the event's data, its lines joined by newlines."""
         lines = []
-        for line in _NEWLINE.split(self.raw):
+        for line in _NEWLINE.split(self.raw.removeprefix(_BOM) if self.first else self.raw):
             name, _, value = line.partition(b":")
             if name == b"data":
                 lines.append(value.removeprefix(b" "))
         return b"\n".join(lines)
 
     def answers(self, request_id: RequestId | None) -> bool:
-        """Say whether this event carries the JSON-RPC response to `request_id`."""
-        if request_id is None or (b"result" not in self.raw and b"error" not in self.raw):
+        """Say whether this event carries the JSON-RPC response to `request_id`.
+
+        Read as leniently as clients read it, or they would have an answer that we took for none.
+
+        Raises:
+            UpstreamError: it is nested too deep to tell.
+        """
+        if request_id is None or not _ANSWER.search(self.raw):
             return False
         try:
-            message = json.loads(self.data())
+            message = json.loads(self.data().decode("utf-8", "replace"), parse_int=float)
         except ValueError:
             return False
+        except RecursionError as exc:
+            raise UpstreamError(
+                "an event of the upstream is nested too deep", code="upstream_event_size"
+            ) from exc
         return (
             isinstance(message, dict)
-            and message.get("id") == request_id
-            and type(message.get("id")) is type(request_id)
+            and ("result" in message or "error" in message)
             and "method" not in message
+            and _is(message.get("id"), request_id)
         )
+
+
+def _is(value: Any, request_id: RequestId) -> bool:
+    # JSON knows one kind of number, so 1.0 is the id 1; "1" and true are not.
+    return isinstance(value, float if isinstance(request_id, int) else str) and value == request_id
 
 
 class EventSplitter:
@@ -55,6 +75,7 @@ class EventSplitter:
 
     def __init__(self) -> None:
         self._pending = b""
+        self._first = True
 
     def feed(self, chunk: bytes) -> list[Event]:
         """Return the events that `chunk` completes.
@@ -67,10 +88,10 @@ class EventSplitter:
         pending = self._pending + chunk
         events, start = [], 0
         while match := _END.search(pending, max(start, searched_from)):
-            events.append(Event(pending[start : match.end()]))
-            start = match.end()
+            events.append(Event(pending[start : match.end()], self._first))
+            start, self._first = match.end(), False
         self._pending = pending[start:]
-        if len(self._pending) > MAX_EVENT_BYTES:
+        if max(len(self._pending), *(len(event.raw) for event in events), 0) > MAX_EVENT_BYTES:
             raise UpstreamError("an event of the upstream is too long", code="upstream_event_size")
         return events
 
