@@ -29,8 +29,8 @@ def decide(
 ) -> None:
     """Ask the policy what it would decide, and why.
 
-    Nothing is called or recorded. The file is a decision input as evidence records keep it (`bailiwick evidence show --input`).
-    Exit status 0 for permit, 1 for deny and hold.
+    Nothing is called or recorded. The file is a decision input as evidence records keep it
+    (`bailiwick evidence show --input`). Exit status 0 for permit, 1 for deny and hold.
     """
     document = _read(file)
     folder = bundle_folder or load(settings).policy.bundle

@@ -21,8 +21,9 @@ def demo(
 ) -> None:
     """See it work: a small company, a gateway, an agent.
 
-    The agent tries four things: one read is permitted, one deletion and one unknown tool are denied, one refund is held for a
-    person; the evidence is verified, and a flipped byte is found. Takes a few seconds.
+    The agent tries four things: one read is permitted, one deletion and one unknown tool are
+    denied, one refund is held for a person. Then the evidence is verified, and a flipped byte is
+    found. Takes a few seconds.
     """
     try:
         from gateway.demo import walkthrough

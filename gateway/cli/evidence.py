@@ -33,8 +33,9 @@ def verify(
 ) -> None:
     """Check the log; name the first damaged record.
 
-    A record that was changed, dropped or reordered is found. Needs nothing but the folder. Exit status 0 if the log is sound, 1 if it is not, 3 if it cannot
-    be read. A sound log may still have lost its newest records: keep the head elsewhere.
+    A record that was changed, dropped or reordered is found. Needs nothing but the folder. Exit
+    status 0 if the log is sound, 1 if it is not, 3 if it cannot be read. A sound log may still have
+    lost its newest records: keep the head elsewhere.
     """
     where = folder_of(settings, folder)
     with Progress(console=output.ERR, transient=True) as progress:

@@ -16,8 +16,8 @@ from gateway.wiring import Gateway, build
 def serve(settings: SettingsPath = DEFAULT_SETTINGS, json: Json = False) -> None:
     """Run the gateway.
 
-    It runs until SIGTERM or ctrl-C, and starts only if the policy passes its self-test and the evidence log can be written. With
-    --json, one line on stdout says when connections are accepted.
+    It runs until SIGTERM or ctrl-C, and starts only if the policy passes its self-test and the
+    evidence log can be written. With --json, one line on stdout says when connections are accepted.
     """
     logging.basicConfig(level=logging.WARNING, format="bailiwick: %(levelname)s %(message)s")
     anyio.run(_run, load(settings), json)

@@ -42,6 +42,7 @@ def match_digest(call: ToolCall, claims: Claims) -> str:
                 "actors": list(claims.actors),
                 "action": call.as_action(),
                 "resource": call.as_resource(),
+                "other": dict(call.other),
             }
         )
     )

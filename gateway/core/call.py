@@ -59,6 +59,8 @@ class ToolCall:
     protocol_version: str | None
     rpc_id: RequestId | None
     """JSON-RPC id; None when no response is expected."""
+    other: Mapping[str, Any] = field(default_factory=dict)
+    """What else the request says, such as the answers of a later round; it is forwarded too."""
     protocol: Literal["mcp"] = "mcp"
 
     @property

@@ -8,7 +8,7 @@ could verify could mint. Does not verify tokens.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import anyio
@@ -42,10 +42,8 @@ class VerificationKey:
 
     jwk: Mapping[str, Any]
     algorithms: tuple[str, ...]
-
-    def for_algorithm(self, algorithm: str) -> jwt.PyJWK:
-        """Return the key in the form that PyJWT takes."""
-        return jwt.PyJWK(dict(self.jwk), algorithm=algorithm)
+    loaded: Mapping[str, jwt.PyJWK] = field(default_factory=dict, compare=False, repr=False)
+    """By algorithm, in the form that PyJWT takes; made once, not for each token."""
 
 
 def read_key_set(document: bytes) -> Mapping[str, VerificationKey]:
@@ -64,33 +62,34 @@ def read_key_set(document: bytes) -> Mapping[str, VerificationKey]:
         raise IssuerUnavailable(f"the key set has no list of at most {MAX_KEYS} keys")
     usable: dict[str, VerificationKey] = {}
     for jwk in keys:
-        algorithms = _algorithms_of(jwk) if isinstance(jwk, dict) else ()
-        if not algorithms:
+        loaded = _load(jwk) if isinstance(jwk, dict) else {}
+        if not loaded:
             continue
         if jwk["kid"] in usable:
             raise IssuerUnavailable("the key set names a kid twice")
-        usable[jwk["kid"]] = VerificationKey(jwk, algorithms)
+        usable[jwk["kid"]] = VerificationKey(jwk, tuple(loaded), loaded)
     return usable
 
 
-def _algorithms_of(jwk: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what the key may verify; PyJWT does not look at `use` and `key_ops`, so we do."""
+def _load(jwk: Mapping[str, Any]) -> Mapping[str, jwt.PyJWK]:
+    """Return the key for each algorithm it may verify; PyJWT ignores `use` and `key_ops`."""
     texts = [jwk.get("kid"), jwk.get("kty"), jwk.get("crv", ""), jwk.get("use", "sig")]
     operations = jwk.get("key_ops", ["verify"])
     if not all(isinstance(text, str) for text in texts) or not isinstance(operations, list):
-        return ()
+        return {}
     # A private key that everybody can fetch proves nothing.
     if jwk.get("use", "sig") != "sig" or "verify" not in operations or "d" in jwk:
-        return ()
+        return {}
     algorithms = _ALGORITHMS.get((jwk["kty"], jwk.get("crv")), ())
     if "alg" in jwk:
         algorithms = tuple(name for name in algorithms if name == jwk["alg"])
     try:
-        loaded = [jwt.PyJWK(dict(jwk), algorithm=algorithm) for algorithm in algorithms]
+        loaded = {name: jwt.PyJWK(dict(jwk), algorithm=name) for name in algorithms}
     except jwt.PyJWTError:
-        return ()
+        return {}
     # A weak key says so here; PyJWT would only say it at the first token.
-    return () if any(key.Algorithm.check_key_length(key.key) for key in loaded) else algorithms
+    weak = any(key.Algorithm.check_key_length(key.key) for key in loaded.values())
+    return {} if weak else loaded
 
 
 class KeyCache:

@@ -110,7 +110,7 @@ def _verify_signature(token: str, key: VerificationKey, algorithm: str, limits: 
     try:
         jwt.decode(
             token,
-            key.for_algorithm(algorithm),
+            key.loaded[algorithm],
             algorithms=[algorithm],
             audience=limits.audience,
             issuer=limits.issuer,

@@ -34,6 +34,7 @@ _HEADER_NAMED: Final = {method: member for method, (_, member) in _NAMED.items()
     "tasks/cancel": "taskId",
 }
 """Methods whose `Mcp-Name` mirrors a member of params (2026-07-28, transports)."""
+_NOT_OTHER: Final = ("arguments", "_meta")
 _ENCODED: Final = re.compile(r"=\?base64\?(.*)\?=\Z")
 _PARAMS: Final = (
     "name",
@@ -80,8 +81,10 @@ def _call(request: Request, message: Message, era: Era, version: str | None) -> 
     arguments = params.get("arguments", {})
     if not isinstance(arguments, dict):
         raise _params_refused(message, "params.arguments is not an object")
+    # `_meta` is left out: it carries progress tokens, which differ in every repeat.
+    other = {key: value for key, value in params.items() if key not in (member, *_NOT_OTHER)}
     return ToolCall(
-        request, message.method, resource_type, name, arguments, era, version, message.id
+        request, message.method, resource_type, name, arguments, era, version, message.id, other
     )
 
 

@@ -72,7 +72,7 @@ class Refusal:
         if self.code == "executed_unrecorded":
             return "The call was executed, but its outcome could not be recorded. Do not repeat it."
         if isinstance(self.failure, UpstreamError):
-            return f"The call was sent, and no whole answer came back ({self.code})."
+            return f"No whole answer came back from the upstream ({self.code})."
         if isinstance(self.failure, WireError):
             return f"Refused: {self.failure.message} ({self.code})."
         return f"Refused by the gateway ({self.code}). The call was not sent."

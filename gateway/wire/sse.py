@@ -57,24 +57,30 @@ class Event:
             raise UpstreamError(
                 "an event of the upstream is nested too deep", code="upstream_event_size"
             ) from exc
-        return (
-            isinstance(message, dict)
-            and ("result" in message or "error" in message)
-            and "method" not in message
-            and _is(message.get("id"), request_id)
-        )
+        messages = message if isinstance(message, list) else [message]
+        return any(_answers(one, request_id) for one in messages)
+
+
+def _answers(message: Any, request_id: RequestId) -> bool:
+    if not isinstance(message, dict) or message.get("method") is not None:
+        return False
+    if "error" in message and message.get("id") is None:
+        return True  # JSON-RPC 2.0 §5: an error whose request's id could not be read.
+    return ("result" in message or "error" in message) and _is(message.get("id"), request_id)
 
 
 def _is(value: Any, request_id: RequestId) -> bool:
-    # JSON knows one kind of number, so 1.0 is the id 1; "1" and true are not.
-    return isinstance(value, float if isinstance(request_id, int) else str) and value == request_id
+    """Say whether a client may take `value` for its id: some take "1" and 1.0 for 1, none true."""
+    if isinstance(value, bool):
+        return False
+    return bool(value == request_id) or (isinstance(value, str) and value == str(request_id))
 
 
 class EventSplitter:
     """Cuts a byte stream into events; keeps what has no end yet."""
 
     def __init__(self) -> None:
-        self._pending = b""
+        self._pending = bytearray()
         self._first = True
 
     def feed(self, chunk: bytes) -> list[Event]:
@@ -84,17 +90,17 @@ class EventSplitter:
             UpstreamError: an event is longer than `MAX_EVENT_BYTES`.
         """
         # The end can begin at most three bytes before what is new.
-        searched_from = max(0, len(self._pending) - 3)
-        pending = self._pending + chunk
+        search_from = max(0, len(self._pending) - 3)
+        self._pending += chunk
         events, start = [], 0
-        while match := _END.search(pending, max(start, searched_from)):
-            events.append(Event(pending[start : match.end()], self._first))
+        while match := _END.search(self._pending, max(start, search_from)):
+            events.append(Event(bytes(self._pending[start : match.end()]), self._first))
             start, self._first = match.end(), False
-        self._pending = pending[start:]
+        del self._pending[:start]
         if max(len(self._pending), *(len(event.raw) for event in events), 0) > MAX_EVENT_BYTES:
             raise UpstreamError("an event of the upstream is too long", code="upstream_event_size")
         return events
 
     def rest(self) -> bytes:
         """Return the bytes after the last whole event."""
-        return self._pending
+        return bytes(self._pending)

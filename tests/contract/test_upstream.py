@@ -31,7 +31,6 @@ AGENTS = "agents-token-canary"
 OURS = "our-own-credential"
 BODY = b'{"jsonrpc": "2.0",  "id":7,\n "method":"tools/call","params":{"name":"\xc3\xa9"}}'
 HEADERS = {
-    "authorization": f"Bearer {AGENTS}",
     "accept": "application/json, text/event-stream",
     "content-type": "application/json",
     "last-event-id": "41",

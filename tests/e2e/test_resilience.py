@@ -67,7 +67,8 @@ async def until(claim: Callable[[], bool], seconds: float = 10) -> None:
     """Wait until the claim is true; fail if it takes too long."""
     with anyio.fail_after(seconds):
         while not claim():
-            await anyio.sleep(0.02)
+            # What is waited for happens in another process, which sets no event here.
+            await anyio.sleep(0.02)  # noqa: ASYNC110
 
 
 async def ready(running: RunningGateway) -> bool:
@@ -131,29 +132,35 @@ async def test_an_evidence_folder_that_cannot_be_written_refuses_every_call_unti
     assert report.open_intents == 0
 
 
-async def test_a_full_file_system_refuses_calls_and_leaves_nothing_torn(tmp_path, company):
-    """Issue: a 1 MB file system."""
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[None]:
+    """Put the evidence folder on a file system of 1 MB."""
     folder = tmp_path / "evidence"
     folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True
-    )
-    if mounted.returncode != 0:
-        pytest.skip("mounting a 1 MB file system needs root; the size-limit test above still runs")
-    try:
-        with gateway(tmp_path, company.url) as running:
-            async with agent_of(running) as agent:
-                answers = Counter([await ask(agent, running) for _ in range(600)])
-            executed = company.executed()["read_invoice"]
-            assert not await ready(running)
-        assert answers[PERMITTED] > 50
-        assert set(answers) <= {PERMITTED, "evidence_unavailable", "executed_unrecorded"}
-        assert executed == answers[PERMITTED] + answers["executed_unrecorded"]
-        report = verify(folder)
-        assert report.sound
-        assert report.calls == executed
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode != 0:
+        if os.environ.get("CI") == "true":
+            pytest.fail("a 1 MB file system cannot be mounted, and CI must try it")
+        pytest.skip("mounting a 1 MB file system needs root; the size limit above is still tried")
+    yield
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.usefixtures("small_disk")
+async def test_a_full_file_system_refuses_calls_and_leaves_nothing_torn(tmp_path, company):
+    """Issue: a 1 MB file system."""
+    with gateway(tmp_path, company.url) as running:
+        async with agent_of(running) as agent:
+            answers = Counter([await ask(agent, running) for _ in range(600)])
+        executed = company.executed()["read_invoice"]
+        assert not await ready(running)
+    assert answers[PERMITTED] > 50
+    assert answers["evidence_unavailable"] > 50
+    assert set(answers) <= {PERMITTED, "evidence_unavailable", "executed_unrecorded"}
+    assert executed == answers[PERMITTED] + answers["executed_unrecorded"]
+    report = verify(tmp_path / "evidence")
+    assert report.sound
+    assert report.calls == executed
 
 
 async def test_a_gateway_killed_in_mid_call_closes_the_call_as_orphaned_on_restart(tmp_path):

@@ -86,3 +86,9 @@ def test_a_request_and_a_call_cannot_be_changed(value: Any) -> None:
 def test_a_request_needs_no_credential() -> None:
     """House: that it is missing is for identity to say."""
     assert dataclasses.replace(REQUEST, credential=None).credential is None
+
+
+def test_a_request_does_not_hold_its_credential_among_its_headers() -> None:
+    """House: every record shows the headers, so what is secret cannot be one of them."""
+    with pytest.raises(ValueError):
+        Request("POST", "/crm/mcp", "crm", {"authorization": "Bearer x"}, b"", "::1")

@@ -36,7 +36,7 @@ HEADERS = {"content-type": "application/json", "cache-control": "no-store"}
 def call(action: str, era: Era, rpc_id: RequestId | None) -> ToolCall:
     """Make a call that is full of secrets."""
     method = {"stream/open": "GET", "session/end": "DELETE"}.get(action, "POST")
-    headers = {"authorization": f"Bearer {SECRET}"}
+    headers = {"mcp-session-id": SECRET}
     token = UnverifiedToken(SECRET)
     request = Request(method, "/crm/mcp", "crm", headers, SECRET.encode(), "::1", token)
     arguments = {"secret": SECRET}
@@ -59,7 +59,7 @@ HELD = (
     "Repeat the identical call once it is approved; a changed call is a new request."
 )
 UNRECORDED = "The call was executed, but its outcome could not be recorded. Do not repeat it."
-SENT = "The call was sent, and no whole answer came back ({})."
+SENT = "No whole answer came back from the upstream ({})."
 
 
 @dataclass(frozen=True)
