@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 import anyio
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from gateway.core import facts
 from gateway.core.answer import Status, Tally
@@ -140,6 +141,8 @@ async def _forward(trail: Trail, permit: Permit, caller: Caller, ports: Ports) -
         return await _answer(trail, permit, caller)
     call, reply, outcome = trail.decoded, _Reply(caller), _Outcome(trail, ports)
     try:
+        # A caller that left while its intent was written is gone before anything is sent.
+        await checkpoint_if_cancelled()
         async with ports.upstream.send(call) as response:
             outcome.tally.begin(response.status, response.headers)
             await reply.head(response)

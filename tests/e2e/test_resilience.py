@@ -66,9 +66,9 @@ def agent_of(running: RunningGateway) -> httpx.AsyncClient:
 async def until(claim: Callable[[], bool], seconds: float = 10) -> None:
     """Wait until the claim is true; fail if it takes too long."""
     with anyio.fail_after(seconds):
-        while not claim():
+        while not claim():  # noqa: ASYNC110
             # What is waited for happens in another process, which sets no event here.
-            await anyio.sleep(0.02)  # noqa: ASYNC110
+            await anyio.sleep(0.02)
 
 
 async def ready(running: RunningGateway) -> bool:
