@@ -18,8 +18,10 @@ imports only from floors below its own):
     ledger     what is held for a person                                                floor 2
     evidence   the log: writer, segments, and the verifier that trusts only core        floor 2
     upstream   what sends a decided call                                                floor 2
+    exchange   the way back of one call: outcome and answer                             floor 3
     pipeline   the straight line                                                        floor 3
     wiring     chooses the adapters                                                     floor 4
+    starter    a folder to start from                                                   floor 4
     app        the data plane: ASGI in, pipeline, ASGI out                              floor 5
     demo       a small company with an MCP server, and an agent that tries things       floor 5
     cli        the commands                                                             floor 6

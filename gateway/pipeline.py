@@ -10,17 +10,16 @@ repeat walks it again from the top. Knows ports, never adapters. Does not admit 
 """
 
 import secrets
-from collections.abc import Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
-from typing import Any, assert_never
+from typing import Final, assert_never
 
 import anyio
+import anyio.to_thread
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from gateway.core import facts
-from gateway.core.answer import Status, Tally
-from gateway.core.call import Request
+from gateway.core.call import Request, ToolCall
 from gateway.core.canonical import dumps
 from gateway.core.decision import Decision, Deny, Hold, Permit
 from gateway.core.document import decision_input
@@ -33,6 +32,7 @@ from gateway.core.errors import (
 )
 from gateway.core.facts import Trail
 from gateway.core.identifier import ENTROPY_BYTES, uuid7
+from gateway.exchange import Outcome, Reply, answer
 from gateway.ports import (
     Authenticator,
     Caller,
@@ -41,11 +41,12 @@ from gateway.ports import (
     EvidenceLog,
     Ledger,
     Upstream,
-    UpstreamResponse,
 )
-from gateway.wire import mcp, refusal
-from gateway.wire.refusal import Refusal
-from gateway.wire.relay import Piece, error_event, is_event_stream, pieces
+from gateway.wire import mcp
+from gateway.wire.relay import pieces
+
+INLINE_BYTES: Final = 32 * 1024
+"""Longest body that is decoded on the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +73,18 @@ async def walk(
         refused: why admission refused it; it is then recorded and answered, nothing more.
     """
     trail = _begin(request, ports.clock)
-    decision = await _decide(trail, ports, refused)
-    if isinstance(decision, Hold):
-        decision = await _hold(trail, decision, ports)
+    # Whoever hangs up is still decided on and recorded, or forbidden tools could be tried without
+    # a trace. Every step in here has a deadline of its own.
+    with anyio.CancelScope(shield=True):
+        decision = await _decide(trail, ports, refused)
+        if isinstance(decision, Hold):
+            decision = await _hold(trail, decision, ports)
+        await _record(trail, decision, ports)
     match decision:
-        case Permit():
+        case Permit() if trail.failure is None:
             await _forward(trail, decision, caller, ports)
-        case Deny() | Hold():
-            await _refuse(trail, decision, caller, ports)
+        case Permit() | Deny() | Hold():
+            await answer(trail, decision, caller)
         case _:
             assert_never(decision)
 
@@ -97,7 +102,7 @@ async def _decide(trail: Trail, ports: Ports, refused: WireError | None) -> Deci
         if refused:
             raise refused
         step = "decode"
-        call = trail.call = mcp.decode(trail.request)
+        call = trail.call = await _decode(trail.request)
         step = "authenticate"
         claims = trail.claims = await ports.authenticator.authenticate(trail.request.credential)
         step = "situate"
@@ -109,6 +114,13 @@ async def _decide(trail: Trail, ports: Ports, refused: WireError | None) -> Deci
     except GatewayError as failure:
         trail.failure = failure
         return Deny.because(failure, step)
+
+
+async def _decode(request: Request) -> ToolCall:
+    """Decode the body; a large one in a thread, so that other calls' deadlines do not wait."""
+    if len(request.body) <= INLINE_BYTES:
+        return mcp.decode(request)
+    return await anyio.to_thread.run_sync(mcp.decode, request)
 
 
 async def _hold(trail: Trail, hold: Hold, ports: Ports) -> Decision:
@@ -123,23 +135,20 @@ async def _hold(trail: Trail, hold: Hold, ports: Ports) -> Decision:
     return hold
 
 
-async def _refuse(trail: Trail, decision: Deny | Hold, caller: Caller, ports: Ports) -> None:
-    """Record a refusal, then answer it."""
+async def _record(trail: Trail, decision: Decision, ports: Ports) -> None:
+    """Record the intent of a permitted call, or the refusal."""
+    kind = "intent" if isinstance(decision, Permit) else "refusal"
     try:
-        await _append("refusal", facts.decided(trail, decision, ports.clock.monotonic_ns()), ports)
+        fields = facts.decided(trail, decision, ports.clock.monotonic_ns())
+        await ports.evidence.append(kind, fields)
     except EvidenceUnavailable as failure:
         trail.failure = failure
-    await _answer(trail, decision, caller)
 
 
 async def _forward(trail: Trail, permit: Permit, caller: Caller, ports: Ports) -> None:
-    """Record the intent, send, relay, record the outcome before the last byte."""
-    try:
-        await _append("intent", facts.decided(trail, permit, ports.clock.monotonic_ns()), ports)
-    except EvidenceUnavailable as failure:
-        trail.failure = failure
-        return await _answer(trail, permit, caller)
-    call, reply, outcome = trail.decoded, _Reply(caller), _Outcome(trail, ports)
+    """Send the call, relay its answer, and record the outcome before the last byte."""
+    call, reply = trail.decoded, Reply(caller)
+    outcome = Outcome(trail, ports.evidence, ports.clock)
     try:
         # A caller that left while its intent was written is gone before anything is sent.
         await checkpoint_if_cancelled()
@@ -159,114 +168,3 @@ async def _forward(trail: Trail, permit: Permit, caller: Caller, ports: Ports) -
         # Still open only if the caller left, or if something happened that nobody foresaw.
         with suppress(ExecutedUnrecorded):
             await outcome.record("abandoned")
-
-
-async def _answer(trail: Trail, decision: Decision, caller: Caller) -> None:
-    answer = refusal.answer(_refusal(trail, decision), trail.call)
-    await caller.start(answer.status, answer.headers)
-    await caller.finish(answer.body)
-
-
-def _refusal(trail: Trail, decision: Decision) -> Refusal:
-    failure = trail.failure
-    return Refusal(
-        code=failure.reason_code if failure else decision.reasons[0].code,
-        call_id=trail.call_id,
-        decision_id=decision.policy.decision_id if decision.policy else None,
-        failure=failure,
-        approval=trail.approval if isinstance(decision, Hold) and not failure else None,
-    )
-
-
-async def _append(kind: str, fields: Mapping[str, Any], ports: Ports) -> None:
-    """Append a record even if the caller leaves meanwhile: a queued record cannot be taken back.
-
-    The log bounds the wait itself.
-    """
-    with anyio.CancelScope(shield=True):
-        await ports.evidence.append(kind, fields)
-
-
-class _Outcome:
-    """The outcome of one sent call, recorded once. Owned by `_forward`."""
-
-    def __init__(self, trail: Trail, ports: Ports) -> None:
-        self._trail = trail
-        self._ports = ports
-        self._recorded = False
-        self.tally = Tally()
-
-    async def record(self, status: Status, failure: UpstreamError | None = None) -> None:
-        """Record the outcome, unless that was done or tried.
-
-        Raises:
-            ExecutedUnrecorded: it cannot be made durable; the log takes no more calls.
-        """
-        if self._recorded:
-            return
-        self._recorded = True
-        clock, trail = self._ports.clock, self._trail
-        fields = self.tally.outcome(
-            trail.call_id,
-            status,
-            failure.reason_code if failure else None,
-            clock.wall_ns(),
-            clock.monotonic_ns() - trail.monotonic_ns,
-        )
-        try:
-            await _append("outcome", fields, self._ports)
-        except EvidenceUnavailable as exc:
-            self._ports.evidence.latch("the outcome of an executed call could not be recorded")
-            raise ExecutedUnrecorded("the outcome could not be recorded") from exc
-
-    async def failed(
-        self, failure: UpstreamError | ExecutedUnrecorded
-    ) -> UpstreamError | ExecutedUnrecorded:
-        """Record a failed exchange; return the worse of that failure and of not recording it."""
-        try:
-            if isinstance(failure, UpstreamError):
-                await self.record("upstream_failed", failure)
-        except ExecutedUnrecorded as unrecorded:
-            return unrecorded
-        return failure
-
-
-class _Reply:
-    """The answer as far as it has gone out: a stream's head at once, another's with its body."""
-
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
-        self._response: UpstreamResponse | None = None
-        self._streamed = False
-        self._started = False
-        self._ended = False
-
-    async def head(self, response: UpstreamResponse) -> None:
-        """Take the head of the response; a stream's is written, since its body may be long."""
-        self._response = response
-        self._streamed = is_event_stream(response.headers)
-        if self._streamed:
-            await self._start(response)
-
-    async def write(self, piece: Piece) -> None:
-        """Write a piece of the body."""
-        if self._response and not self._started:
-            await self._start(self._response)
-        self._ended = piece.final
-        await (self._caller.finish if piece.final else self._caller.write)(piece.data)
-
-    async def break_off(self, trail: Trail, permit: Permit) -> None:
-        """Say that no whole answer will come, in the best way that is still open."""
-        if self._ended:
-            return  # The answer is whole; what failed came after it.
-        if not self._started:
-            await _answer(trail, permit, self._caller)
-        elif self._streamed and trail.decoded.rpc_id is not None:
-            message = refusal.rpc_error(trail.decoded.rpc_id, _refusal(trail, permit))
-            await self._caller.finish(error_event(message))
-        else:
-            await self._caller.abort()
-
-    async def _start(self, response: UpstreamResponse) -> None:
-        self._started = True
-        await self._caller.start(response.status, response.headers)

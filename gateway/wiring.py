@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from gateway import __version__
+from gateway.core.errors import IssuerUnavailable, SettingsError
 from gateway.evidence.writer import SegmentWriter
 from gateway.identity import dev, jwks
 from gateway.identity.oidc import OIDCAuthenticator, TrustedIssuer
@@ -57,9 +58,11 @@ async def build(settings: Settings) -> AsyncIterator[Gateway]:
     """Connect the adapters that the settings name; leaving ends them in reverse order.
 
     Raises:
-        BundleError, EvidenceError, LedgerUnavailable, SettingsError: it cannot start.
+        BundleError, EvidenceError, IssuerUnavailable, LedgerUnavailable, SettingsError: it cannot
+            start.
     """
     clock = SystemClock()
+    issuers = await _issuers(settings, clock)
     policy = bundle.load(settings.policy.bundle)
     async with AsyncExitStack() as stack:
         decision_point = EmbeddedDecisionPoint(
@@ -79,29 +82,35 @@ async def build(settings: Settings) -> AsyncIterator[Gateway]:
             version=__version__,
         )
         stack.push_async_callback(evidence.close)
-        authenticator = OIDCAuthenticator(_issuers(settings, clock), clock)
+        authenticator = OIDCAuthenticator(issuers, clock)
         ports = Ports(clock, authenticator, ledger, decision_point, evidence, upstream)
         yield Gateway(settings, ports, policy)
 
 
-def _issuers(settings: Settings, clock: Clock) -> list[TrustedIssuer]:
-    issuers = [_trusted(issuer, _fetch(issuer), clock) for issuer in settings.issuers]
-    if settings.dev_issuer:
-        own = settings.dev_issuer
-        issuers.append(_trusted(dev.limits(own), _own_keys(own), clock))
-    return issuers
-
-
-def _trusted(issuer: Issuer, fetch: jwks.Fetch, clock: Clock) -> TrustedIssuer:
-    return TrustedIssuer(issuer, jwks.KeyCache(issuer.issuer, fetch, clock))
-
-
-def _fetch(issuer: Issuer) -> jwks.Fetch:
-    return jwks.from_url(issuer.jwks) if "://" in issuer.jwks else jwks.from_file(issuer.jwks)
+async def _issuers(settings: Settings, clock: Clock) -> list[TrustedIssuer]:
+    """Return the issuers; keys in files are read once now, so that a missing one is seen here."""
+    fetches: list[tuple[Issuer, jwks.Fetch]] = []
+    for issuer in settings.issuers:
+        local = "://" not in issuer.jwks
+        fetches.append(
+            (issuer, jwks.from_file(issuer.jwks) if local else jwks.from_url(issuer.jwks))
+        )
+        if local:
+            jwks.read_key_set(await fetches[-1][1]())
+    if own := settings.dev_issuer:
+        dev.public_keys(own)
+        fetches.append((dev.limits(own), _own_keys(own)))
+    return [
+        TrustedIssuer(issuer, jwks.KeyCache(issuer.issuer, fetch, clock))
+        for issuer, fetch in fetches
+    ]
 
 
 def _own_keys(own: DevIssuer) -> jwks.Fetch:
     async def fetch() -> bytes:
-        return dev.public_keys(own)
+        try:
+            return dev.public_keys(own)
+        except SettingsError as exc:
+            raise IssuerUnavailable(exc.message) from exc
 
     return fetch

@@ -14,6 +14,7 @@ FLOORS: list[set[str]] = [
     {"core"},
     {"wire", "ports", "settings"},
     {"policy", "identity", "ledger", "evidence", "upstream", "checks"},
+    {"exchange"},
     {"pipeline"},
     {"wiring", "forensics", "starter"},
     {"app", "console", "demo"},

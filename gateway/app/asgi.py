@@ -15,9 +15,9 @@ from gateway.app.body import Receive, read_body
 from gateway.core.call import Request
 from gateway.core.canonical import dumps
 from gateway.core.claims import UnverifiedToken
-from gateway.core.errors import WireError
+from gateway.core.errors import AdmissionRefused, WireError
 from gateway.pipeline import walk
-from gateway.wire.admission import Head, admit
+from gateway.wire.admission import Head, admit, admit_own
 from gateway.wiring import Gateway
 
 Scope = MutableMapping[str, Any]
@@ -25,6 +25,8 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _LOG = logging.getLogger(__name__)
 _OWN: Final = b"/-/"
+MAX_TARGET: Final = 256
+"""Longest request target that a record shows, in bytes; one that can be served is far shorter."""
 
 
 class App:
@@ -41,12 +43,15 @@ class App:
         if scope["type"] != "http":
             return
         caller = ASGICaller(send)
-        if scope["raw_path"].startswith(_OWN):
-            await self._own(scope, caller)
+        head = Head(
+            scope["method"], scope["raw_path"], scope["query_string"], tuple(scope["headers"])
+        )
+        if head.raw_path.startswith(_OWN):
+            await self._own(head, caller)
             return
         try:
             async with anyio.create_task_group() as tasks:
-                request, refused = await self._admit(scope, receive)
+                request, refused = await self._admit(head, scope, receive)
                 tasks.start_soon(_cancel_when_left, receive, tasks.cancel_scope)
                 await walk(request, caller, self._gateway.ports, refused)
                 tasks.cancel_scope.cancel()
@@ -55,19 +60,18 @@ class App:
             _LOG.exception("a call was refused because of an unforeseen error")
             await caller.refuse_unforeseen()
 
-    async def _admit(self, scope: Scope, receive: Receive) -> tuple[Request, WireError | None]:
+    async def _admit(
+        self, head: Head, scope: Scope, receive: Receive
+    ) -> tuple[Request, WireError | None]:
         """Return the request as far as it is known, and why it was not admitted, if it was not."""
         seen: dict[str, Any] = {
-            "method": scope["method"],
-            "target": scope["raw_path"].decode("latin-1"),
+            "method": head.method,
+            "target": _target(head),
             "system": "",
             "headers": {},
             "body": b"",
             "source": (scope.get("client") or ("",))[0],
         }
-        head = Head(
-            scope["method"], scope["raw_path"], scope["query_string"], tuple(scope["headers"])
-        )
         try:
             admitted = admit(head, self._hosts, self._origins)
             seen |= {"system": admitted.system, "headers": _without_credential(admitted.headers)}
@@ -76,10 +80,15 @@ class App:
             return Request(**seen), refused
         return Request(**seen, credential=_bearer(admitted.headers)), None
 
-    async def _own(self, scope: Scope, caller: "ASGICaller") -> None:
+    async def _own(self, head: Head, caller: "ASGICaller") -> None:
         """Answer a health check; nothing here needs a credential or tells a secret."""
-        path = scope["raw_path"]
-        if scope["method"] != "GET" or path not in (b"/-/health/live", b"/-/health/ready"):
+        path = head.raw_path
+        try:
+            admit_own(head, self._hosts, self._origins)
+        except AdmissionRefused as refused:
+            error = {"code": refused.reason_code, "message": refused.message}
+            return await caller.json(refused.http_status, {"error": error})
+        if head.method != "GET" or path not in (b"/-/health/live", b"/-/health/ready"):
             await caller.json(404, {"error": {"code": "not_found", "message": "no such endpoint"}})
         elif path == b"/-/health/live":
             await caller.json(200, {"status": "live"})
@@ -88,6 +97,13 @@ class App:
             ready = all(parts.values())
             document = {"status": "ready" if ready else "not_ready", "parts": parts}
             await caller.json(200 if ready else 503, document)
+
+
+def _target(head: Head) -> str:
+    """Return the target for the record, cut: nobody may fill the disk without a credential."""
+    target = head.raw_path + (b"?" + head.query if head.query else b"")
+    shown = target[:MAX_TARGET].decode("latin-1")
+    return shown + "…" if len(target) > MAX_TARGET else shown
 
 
 def _without_credential(headers: Mapping[str, str]) -> dict[str, str]:

@@ -22,7 +22,7 @@ class Request:
 
     method: str
     target: str
-    """Origin-form target exactly as received (RFC 9112 §3.2.1)."""
+    """Origin-form target as received (RFC 9112 §3.2.1), cut short where it is absurdly long."""
     system: str
     """First path segment: the system that the caller addresses; may be unknown."""
     headers: Mapping[str, str] = field(repr=False)

@@ -23,6 +23,8 @@ import rfc8785
 from gateway.core.errors import MalformedMessage
 
 MAX_DEPTH = 64
+MAX_KEY_LENGTH = 256
+"""Longest name, in characters, of a member of an envelope or of params."""
 MAX_INTEGER = 2**53 - 1
 """Largest magnitude that every JSON implementation keeps exact (RFC 7493 §2.2).
 
@@ -88,10 +90,17 @@ def refuse_lookalikes(members: Mapping[str, Any], known: Collection[str], where:
     `Name` beside or instead of `name` would be read differently behind us.
 
     Raises:
-        MalformedMessage: `json_ambiguous_key`.
+        MalformedMessage: `json_ambiguous_key`, or `json_key_too_long`.
     """
     spelled = {_fold(name): name for name in known}
     for key in members:
+        # Normalising takes time that grows with the square of the length.
+        if len(key) > MAX_KEY_LENGTH:
+            raise MalformedMessage(
+                f"a member of {where} has too long a name",
+                code="json_key_too_long",
+                rpc_code=-32600,
+            )
         # Equal to a known name when folded, or to a key before it: both are ambiguous.
         if spelled.setdefault(_fold(key), key) != key:
             raise MalformedMessage(

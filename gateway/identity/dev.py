@@ -43,6 +43,7 @@ def limits(dev: DevIssuer) -> Issuer:
         jwks=str(dev.key),
         algorithms=("EdDSA",),
         types=("at+jwt",),
+        subjects=dev.subjects,
     )
 
 

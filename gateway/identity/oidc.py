@@ -10,6 +10,7 @@
    and nothing else.
 7. The times are sane integers: not expired, not from the future, lifetime within the cap.
 8. The subject is text, and an `act` chain (RFC 8693 §4.1) is at most four deep.
+9. The workload is one that this issuer may vouch for.
 
 Does not look at proofs of possession, revocations or scopes, and never logs the token.
 """
@@ -75,7 +76,12 @@ class OIDCAuthenticator:
             raise CredentialRejected("the algorithm is not accepted", code="token_key_unknown")
         _verify_signature(credential.text, key, algorithm, issuer.limits)  # (6)
         _check_times(payload, issuer.limits, self._clock.wall_ns() // 1_000_000_000)  # (7)
-        return _claims(payload, header, credential.text)  # (8)
+        claims = _claims(payload, header, credential.text)  # (8)
+        if issuer.limits.subjects and not claims.subject.startswith(issuer.limits.subjects):  # (9)
+            raise CredentialRejected(
+                "the issuer may not vouch for this subject", code="token_subject_refused"
+            )
+        return claims
 
 
 def _unverified(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

@@ -130,11 +130,11 @@ class EmbeddedDecisionPoint:
             raise PolicyUnavailable("no decision in time", code="pdp_timeout") from exc
         finally:
             # Whatever ended the wait: an answer that may still come must reach nobody.
+            child.proven |= child.in_step
             if child.in_step:
                 self._idle.put_nowait(child)
             else:
                 child.kill()
-            child.proven |= child.in_step
 
     def _read(self, frame: bytes, document: bytes, eval_ns: int) -> Decision:
         if not frame.startswith(ANSWER):

@@ -20,7 +20,7 @@ from gateway.core.errors import UpstreamError, UpstreamTimeout
 from gateway.ports import UpstreamResponse
 from gateway.settings import System
 from gateway.upstream.credentials import bearer_from
-from gateway.wire.admission import FORWARDED
+from gateway.wire.admission import may_forward
 
 RELAYED: Final = frozenset({"allow", "cache-control", "content-type", "retry-after"})
 """Response headers that reach the agent, beside those that start with `mcp-`."""
@@ -103,11 +103,7 @@ class HTTPUpstream:
 
 def _equipped(headers: Mapping[str, str], target: _Target) -> dict[str, str]:
     """Return the headers to send: the allowed ones of the agent, and our own credential."""
-    equipped = {
-        name: value
-        for name, value in headers.items()
-        if name in FORWARDED or name.startswith("mcp-")
-    }
+    equipped = {name: value for name, value in headers.items() if may_forward(name)}
     equipped["accept-encoding"] = "identity"
     if target.authorization:
         equipped["authorization"] = target.authorization

@@ -18,11 +18,22 @@ MAX_HEADER_BYTES: Final = 32 * 1024
 METHODS: Final = ("POST", "GET", "DELETE")
 """What MCP's streamable HTTP uses; the answer to anything else is 405."""
 
-FORWARDED: Final = frozenset(
-    {"accept", "content-type", "last-event-id", "traceparent", "tracestate"}
+MAX_FORWARDED_BYTES: Final = 8 * 1024
+"""Longest that the headers which are recorded and forwarded may be together."""
+_FORWARDED: Final = frozenset(
+    {
+        "accept",
+        "content-type",
+        "last-event-id",
+        "mcp-method",
+        "mcp-name",
+        "mcp-protocol-version",
+        "mcp-session-id",
+        "traceparent",
+        "tracestate",
+    }
 )
-"""Request headers that may reach an upstream, beside those that start with `mcp-`."""
-_READ: Final = FORWARDED | {
+_READ: Final = _FORWARDED | {
     "authorization",
     "content-encoding",
     "content-length",
@@ -55,6 +66,20 @@ class Admitted:
     system: str
     headers: Mapping[str, str] = field(repr=False)
     """Headers we read or may forward, lower-case names, each at most once."""
+
+
+def may_forward(name: str) -> bool:
+    """Say whether a request header of this lower-case name may reach an upstream."""
+    return name in _FORWARDED or name.startswith("mcp-param-")
+
+
+def admit_own(head: Head, hosts: Collection[str], origins: Collection[str]) -> None:
+    """Check the head of a request to the gateway's own endpoints, which take no other headers.
+
+    Raises:
+        AdmissionRefused: as `admit`.
+    """
+    _check_host_and_origin(_headers(head.headers), hosts, origins)
 
 
 def admit(head: Head, hosts: Collection[str], origins: Collection[str]) -> Admitted:
@@ -90,7 +115,7 @@ def _headers(lines: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     for raw_name, value in lines:
         name = raw_name.decode("latin-1").lower()
         _check_name(name)
-        if name not in _READ and not name.startswith("mcp-"):
+        if name not in _READ and not may_forward(name):
             continue
         # Two readers may take different copies of a doubled header, so neither copy is used.
         if name in headers:
@@ -98,6 +123,9 @@ def _headers(lines: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
         if not _VALUE.match(value):
             raise _refused("header_value_refused", 400, f"{name} holds characters outside ASCII")
         headers[name] = value.decode("ascii")
+    forwarded = sum(len(value) for name, value in headers.items() if may_forward(name))
+    if forwarded > MAX_FORWARDED_BYTES:
+        raise _refused("headers_too_large", 431, "send shorter headers")
     return headers
 
 

@@ -16,9 +16,12 @@ from gateway.core.errors import MalformedMessage
 INVALID_REQUEST: Final = -32600
 METHOD_NOT_FOUND: Final = -32601
 INVALID_PARAMS: Final = -32602
-INTERNAL_ERROR: Final = -32603
 REFUSED: Final = -31001
 """Our own code; JSON-RPC and MCP reserve -32768 … -32000."""
+
+MAX_METHOD: Final = 256
+MAX_ID: Final = 256
+"""Longest method and id, in characters: records show them, also of callers without a credential."""
 
 _ENVELOPE: Final = ("jsonrpc", "id", "method", "params", "result", "error")
 
@@ -53,8 +56,8 @@ def _call(envelope: Mapping[str, Any]) -> Message:
     if "result" in envelope or "error" in envelope:
         raise _invalid("jsonrpc_envelope", "a message is a call or a response, not both")
     method, params = envelope["method"], envelope.get("params", {})
-    if not isinstance(method, str) or not method:
-        raise _invalid("jsonrpc_method", "the member method is not a name")
+    if not isinstance(method, str) or not 0 < len(method) <= MAX_METHOD:
+        raise _invalid("jsonrpc_method", "the member method is not a name of bearable length")
     request_id = _id(envelope["id"]) if "id" in envelope else None
     if not isinstance(params, dict):
         raise MalformedMessage(
@@ -73,8 +76,8 @@ def _response(envelope: Mapping[str, Any]) -> Message:
 
 
 def _id(value: Any) -> RequestId:
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise _invalid("jsonrpc_id", "the member id is not text or an integer")
+    if isinstance(value, bool) or not isinstance(value, str | int) or len(str(value)) > MAX_ID:
+        raise _invalid("jsonrpc_id", "the member id is not a short text or an integer")
     return value
 
 

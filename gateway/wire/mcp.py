@@ -34,6 +34,8 @@ _HEADER_NAMED: Final = {method: member for method, (_, member) in _NAMED.items()
     "tasks/cancel": "taskId",
 }
 """Methods whose `Mcp-Name` mirrors a member of params (2026-07-28, transports)."""
+MAX_NAME: Final = 2048
+"""Longest name of a tool or prompt, or URI of a resource, in characters."""
 _NOT_OTHER: Final = ("arguments", "_meta")
 _ENCODED: Final = re.compile(r"=\?base64\?(.*)\?=\Z")
 _PARAMS: Final = (
@@ -76,8 +78,8 @@ def _call(request: Request, message: Message, era: Era, version: str | None) -> 
         return ToolCall(request, message.method, "server", "", arguments, era, version, message.id)
     resource_type, member = _NAMED[message.method]
     name = params.get(member)
-    if not isinstance(name, str) or not name:
-        raise _params_refused(message, f"params.{member} is not a name")
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
+        raise _params_refused(message, f"params.{member} is not a name of bearable length")
     arguments = params.get("arguments", {})
     if not isinstance(arguments, dict):
         raise _params_refused(message, "params.arguments is not an object")

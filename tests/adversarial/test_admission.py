@@ -140,3 +140,44 @@ def test_ordinary_headers_do_pass(allowing):
     sent = request(allowing.url, PING, token=allowing.token(), headers=headers)
     # Without a session, the upstream itself says 400; what matters is that it was asked.
     assert b"session" in send(allowing.url, sent).body.lower()
+
+
+def test_a_health_check_under_another_host_is_refused(allowing):
+    """DNS rebinding: the state of the gateway is not for a page that found its address."""
+    probe = b"GET /-/health/ready HTTP/1.1\r\nHost: evil.example\r\n\r\n"
+    assert send(allowing.url, probe).status == 403
+    host = allowing.base.removeprefix("http://").encode()
+    assert send(allowing.url, probe.replace(b"evil.example", host)).status == 200
+
+
+def test_an_anonymous_request_writes_little_however_large_it_is(allowing):
+    """House: a full disk stops the gateway, so nobody may fill it without a credential."""
+    folder = allowing.folder / "evidence"
+    before = sum(path.stat().st_size for path in folder.glob("*.jsonl"))
+    for probe in (
+        request(allowing.url, PING, target="/" + "A" * 30_000),
+        request(allowing.url, PING, headers=[("Mcp-Param-X", "A" * 30_000)]),
+        request(allowing.url, PING, headers=[("Mcp-Anything", "A" * 30_000)]),
+        request(allowing.url, PING, headers=[("Mcp-Session-Id", "A" * 8_000)]),
+        request(allowing.url, b'{"jsonrpc":"2.0","id":1,"method":"' + b"A" * 900_000 + b'"}'),
+        request(allowing.url, b'{"jsonrpc":"2.0","method":"x","id":"' + b"A" * 900_000 + b'"}'),
+        request(
+            allowing.url,
+            b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"'
+            + b"A" * 900_000
+            + b'"}}',
+        ),
+    ):
+        assert send(allowing.url, probe).status in (400, 401, 404, 431)
+    grown = sum(path.stat().st_size for path in folder.glob("*.jsonl")) - before
+    assert grown < 7 * 10_000
+
+
+def test_a_large_hostile_body_does_not_stop_the_others(allowing):
+    """House: the deadlines of all calls run on one loop."""
+    name = "a" + "\u0301\u0316" * 100_000
+    message = {"jsonrpc": "2.0", "id": 1, "method": "x", "params": {name: 1}}
+    body = json.dumps(message, ensure_ascii=False)
+    sent = request(allowing.url, body.encode())
+    answer = json.loads(send(allowing.url, sent).body)
+    assert answer["error"]["data"]["code"] == "json_key_too_long"

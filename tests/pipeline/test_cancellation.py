@@ -4,7 +4,7 @@ import anyio
 import pytest
 
 from tests.fakes import Gate
-from tests.pipeline.line import ANSWER, DENY, EVENT, PROGRESS, Line
+from tests.pipeline.line import ANSWER, DENY, EVENT, HOLD, PROGRESS, Line
 
 Place = Callable[[Line, Gate], None]
 
@@ -35,13 +35,33 @@ def decide(line: Line, gate: Gate) -> None:
     line.decision_point.gate = gate
 
 
-@pytest.mark.parametrize("place", [authenticate, situate, decide])
-async def test_a_caller_that_leaves_before_the_decision_causes_nothing(place: Place) -> None:
-    """Design §2: no intent, no send."""
+PLACES = [authenticate, situate, decide]
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_a_caller_that_leaves_before_a_denial_is_recorded_all_the_same(place: Place) -> None:
+    """Design §1.3: forbidden tools cannot be tried without a trace by hanging up."""
+    line, gate = Line(DENY), Gate()
+    place(line, gate)
+    await leave_at(line, gate, open_after=True)
+    assert (line.upstream.calls, line.kinds(), line.caller.steps) == ([], ["refusal"], [])
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_a_caller_that_leaves_before_a_permit_reaches_no_upstream(place: Place) -> None:
+    """Design §2: what was permitted and not sent has an intent and an `abandoned` outcome."""
     line, gate = Line(), Gate()
     place(line, gate)
-    await leave_at(line, gate)
-    assert (line.upstream.calls, line.kinds(), line.caller.steps) == ([], [], [])
+    await leave_at(line, gate, open_after=True)
+    assert (line.upstream.calls, line.outcomes()) == ([], ["abandoned"])
+
+
+async def test_a_caller_that_leaves_before_a_hold_leaves_no_unrecorded_request() -> None:
+    """House: an approval request names a call that evidence knows."""
+    line, gate = Line(HOLD), Gate()
+    line.ledger.gates["hold"] = gate
+    await leave_at(line, gate, open_after=True)
+    assert line.kinds() == ["refusal"]
 
 
 async def test_a_caller_that_leaves_while_the_intent_is_written_leaves_a_closed_call() -> None:

@@ -33,9 +33,10 @@ path = "ledger.db"
 issuer = "https://issuer.test"
 audience = "bailiwick"
 jwks = "https://issuer.test/jwks.json"
+subjects = ["spiffe://issuer.test/"]
 """
 NO_ISSUERS = MINIMAL.partition("[[issuers]]")[0]
-DEV = '\n[dev_issuer]\nkey = "dev.jwk"\n'
+DEV = '\n[dev_issuer]\nkey = "dev.jwk"\nsubjects = ["spiffe://dev.test/"]\n'
 
 Write = Callable[[str | bytes], Path]
 
@@ -79,7 +80,7 @@ def test_a_minimal_file_is_read_whole(write: Write, tmp_path: Path) -> None:
         policy=Policy(tmp_path / "bundle", "embedded", 250, 2),
         evidence=Evidence(tmp_path / "evidence", 64 * 1024 * 1024, 5.0),
         ledger=Ledger(tmp_path / "ledger.db"),
-        server=Server("127.0.0.1", 8080, (), (), 1024 * 1024, 10.0, 30.0),
+        server=Server("127.0.0.1", 8080, (), (), 1024 * 1024, 10.0, 30.0, 10.0),
         issuers=(
             Issuer(
                 "https://issuer.test",
@@ -89,6 +90,7 @@ def test_a_minimal_file_is_read_whole(write: Write, tmp_path: Path) -> None:
                 ("at+jwt", "JWT"),
                 3600,
                 30,
+                ("spiffe://issuer.test/",),
             ),
         ),
         systems={},
@@ -107,6 +109,7 @@ origins = ["https://console.test"]
 max_body_bytes = 1
 body_idle_seconds = 1
 body_total_seconds = 2.5
+drain_seconds = 3600
 
 [policy]
 bundle = "/srv/bundle"
@@ -124,6 +127,7 @@ path = "a/b.db"
 
 [[issuers]]
 issuer = "i"
+subjects = ["i:"]
 audience = "a"
 jwks = "http://127.0.0.1:9/jwks"
 algorithms = ["ES384"]
@@ -133,6 +137,7 @@ leeway_seconds = 0
 
 [dev_issuer]
 key = "dev.jwk"
+subjects = ["d:"]
 issuer = "d"
 audience = "b"
 
@@ -146,12 +151,14 @@ head_timeout_seconds = 3600
         policy=Policy(Path("/srv/bundle"), "embedded", 1, 64),
         evidence=Evidence(tmp_path / "../evidence", 65536, 0.1),
         ledger=Ledger(tmp_path / "a/b.db"),
-        server=Server("::1", 1, ("Gateway.Test",), ("https://console.test",), 1, 1.0, 2.5),
-        issuers=(Issuer("i", "a", "http://127.0.0.1:9/jwks", ("ES384",), ("JWT",), 60, 0),),
+        server=Server("::1", 1, ("Gateway.Test",), ("https://console.test",), 1, 1.0, 2.5, 3600.0),
+        issuers=(
+            Issuer("i", "a", "http://127.0.0.1:9/jwks", ("ES384",), ("JWT",), 60, 0, ("i:",)),
+        ),
         systems={
             "crm": System("http://crm.test:8000/mcp", "mcp", tmp_path / "crm.token", 3600.0),
         },
-        dev_issuer=DevIssuer(tmp_path / "dev.jwk", "d", "b"),
+        dev_issuer=DevIssuer(tmp_path / "dev.jwk", "d", "b", ("d:",)),
     )
 
 
@@ -237,6 +244,8 @@ def test_an_unknown_key_of_any_table_is_an_error_that_names_it(write: Write, tab
         ("[server]", "body_idle_seconds = nan", "server.body_idle_seconds"),
         ("[server]", "body_total_seconds = inf", "server.body_total_seconds"),
         ("[server]", "body_total_seconds = 3601", "server.body_total_seconds"),
+        ("[server]", "drain_seconds = 0", "server.drain_seconds"),
+        ("[server]", "drain_seconds = 3601", "server.drain_seconds"),
         ("[policy]", 'engine = "none"', "policy.engine"),
         ("[policy]", "deadline_ms = 0", "policy.deadline_ms"),
         ("[policy]", "deadline_ms = 10001", "policy.deadline_ms"),
@@ -344,7 +353,12 @@ def test_a_development_issuer_alone_is_enough_on_loopback(write: Write, tmp_path
     settings = load(write(NO_ISSUERS + DEV))
     assert (settings.issuers, settings.dev_issuer) == (
         (),
-        DevIssuer(tmp_path / "dev.jwk", "https://dev-issuer.invalid", "bailiwick-dev"),
+        DevIssuer(
+            tmp_path / "dev.jwk",
+            "https://dev-issuer.invalid",
+            "bailiwick-dev",
+            ("spiffe://dev.test/",),
+        ),
     )
 
 
@@ -606,7 +620,36 @@ def test_the_accepted_hosts_are_the_listener_itself_or_those_listed(
     assert server.accepted_hosts() == frozenset(accepted)
 
 
+@pytest.mark.parametrize(
+    ("value", "address"),
+    [
+        (Server(), "127.0.0.1:8080"),
+        (Server(host="::1", port=9), "[::1]:9"),
+        (Server(host="gateway.test", port=80), "gateway.test:80"),
+    ],
+    ids=["IPv4", "IPv6", "a name"],
+)
+def test_an_address_is_written_as_in_a_url(value: Server, address: str) -> None:
+    """RFC 3986 §3.2.2: an IPv6 address is written in brackets."""
+    assert value.address == address
+
+
 @pytest.mark.parametrize("value", [Server(), Server(host="0.0.0.0"), Server(host="::")], ids=str)
 def test_no_listener_accepts_a_host_that_is_not_its_own(value: Any) -> None:
     """House: a page in a browser must not reach a loopback listener by its own name."""
     assert {"evil.test", "evil.test:8080", "", "*", ":8080"} & value.accepted_hosts() == set()
+
+
+SECOND = """
+[[issuers]]
+issuer = "https://second.test"
+audience = "a"
+jwks = "https://second.test/jwks"
+"""
+
+
+def test_several_issuers_must_say_whom_each_vouches_for(write: Write) -> None:
+    """House: a charter names a subject only, so one issuer could mint the agents of another."""
+    assert "subjects" in refusal(write(MINIMAL + SECOND))
+    both = MINIMAL + SECOND + 'subjects = ["spiffe://second.test/"]\n'
+    assert len(load(write(both)).issuers) == 2

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -772,3 +773,35 @@ def test_a_tokens_digest_in_evidence_is_plain_sha256() -> None:
     """House: evidence holds this instead of the token."""
     text = token()
     assert claims(text).token_digest == "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+# Whom an issuer may vouch for.
+
+
+@pytest.mark.parametrize(
+    ("subjects", "code"),
+    [
+        ((), None),
+        (("spiffe://corp.test/",), None),
+        (("spiffe://other.test/", "spiffe://corp.test/agent/"), None),
+        (("spiffe://other.test/",), "token_subject_refused"),
+        (("corp.test",), "token_subject_refused"),
+    ],
+    ids=["any", "its own", "one of two", "another's", "not the beginning"],
+)
+async def test_an_issuer_vouches_for_its_own_subjects_only(
+    subjects: tuple[str, ...], code: str | None
+) -> None:
+    """House: charters name subjects, so no issuer may mint another one's agents."""
+    limits = msgspec.structs.replace(LIMITS, subjects=subjects)
+    if code is None:
+        assert (await authenticated(token(), trusted(limits))).issuer == ISSUER
+    else:
+        assert await rejected(token(), trusted(limits)) == code
+
+
+async def test_the_workload_of_a_chain_is_whom_the_issuer_must_vouch_for() -> None:
+    """RFC 8693 §4.1: the outermost actor is the one that acts."""
+    limits = msgspec.structs.replace(LIMITS, subjects=("spiffe://corp.test/",))
+    stranger = token(payload(act={"sub": "spiffe://other.test/agent/b"}))
+    assert await rejected(stranger, trusted(limits)) == "token_subject_refused"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.policy import child
+from gateway.policy import child, process
 from tests.fakes_policy import TINY_POLICY, ask
 
 LOAD = {
@@ -178,3 +178,12 @@ def test_a_panic_is_answered_with_its_name_and_marked_as_final(
 
     assert child._attempt(panic) == b"XPanicException"
     assert "permit" in capsys.readouterr().err
+
+
+def test_both_ends_mean_the_same_by_a_status() -> None:
+    """House: the child imports nothing of ours, so the bytes are written down twice."""
+    assert (child.READY, child.ANSWER, child.ERROR) == (
+        process.READY,
+        process.ANSWER,
+        process.ERROR,
+    )

@@ -4,7 +4,15 @@ from typing import Any
 import pytest
 
 from gateway.core.errors import MalformedMessage
-from gateway.wire.jsonrpc import INVALID_PARAMS, INVALID_REQUEST, REFUSED, Message, read
+from gateway.wire.jsonrpc import (
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    MAX_ID,
+    MAX_METHOD,
+    REFUSED,
+    Message,
+    read,
+)
 
 
 def body(*without: str, **members: Any) -> bytes:
@@ -40,7 +48,7 @@ def test_each_kind_of_message_is_read_as_what_it_is(sent: bytes, expected: Messa
 
 @pytest.mark.parametrize(
     "value",
-    [0, 1, -1, 2**53 - 1, -(2**53 - 1), "", "a", "1", "é", "x" * 999],
+    [0, 1, -1, 2**53 - 1, -(2**53 - 1), "", "a", "1", "é", "x" * MAX_ID],
     ids=lambda value: repr(value)[:20],
 )
 def test_an_id_of_text_or_an_integer_is_kept_with_its_type(value: str | int) -> None:
@@ -56,6 +64,13 @@ def test_any_other_id_is_refused(value: Any, response: bool) -> None:
     """MCP, requests: the id must not be null."""
     sent = body("method", id=value, result={}) if response else body(id=value)
     assert refused(sent) == ("jsonrpc_id", INVALID_REQUEST, None)
+
+
+def test_an_id_or_a_method_that_fills_a_record_is_refused() -> None:
+    """House: records show both, also of callers without a credential."""
+    assert refused(body(id="x" * (MAX_ID + 1)))[0] == "jsonrpc_id"
+    assert refused(body(method="x" * (MAX_METHOD + 1)))[0] == "jsonrpc_method"
+    assert read(body(method="x" * MAX_METHOD)).kind == "request"
 
 
 @pytest.mark.parametrize("digits", ["9007199254740992", "-9007199254740992", "9" * 5000], ids=len)
