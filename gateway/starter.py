@@ -4,13 +4,16 @@ What is written refuses everything but the shipped example agents, and listens o
 Existing files are never overwritten. Does not start anything.
 """
 
+import json
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Final
 
 from gateway.core.errors import SettingsError
 from gateway.identity.dev import create_key
 from gateway.policy.bundle import shipped_bundle
+from gateway.settings import load
 
 SETTINGS_NAME: Final = "bailiwick.toml"
 
@@ -40,7 +43,7 @@ path = "ledger.db"
 key = "dev-issuer.json"
 
 [systems.company]          # agents reach it at http://127.0.0.1:{port}/company/mcp
-url = "{url}"
+url = {url}
 """
 
 
@@ -53,17 +56,36 @@ def create(folder: Path, url: str, port: int) -> list[Path]:
         port: where the gateway will listen.
 
     Raises:
-        SettingsError: one of the files is there already, or the folder cannot be written.
+        SettingsError: a value is not a valid setting (then nothing is written), one of the files
+            is there already, or the folder cannot be written.
     """
     settings, policy, key = folder / SETTINGS_NAME, folder / "policy", folder / "dev-issuer.json"
     for path in (settings, policy, key):
         if path.exists():
             raise SettingsError(f"{path} is there already; choose another folder, or remove it")
+    text = _checked(url, port)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copytree(shipped_bundle(), policy)
         create_key(key)
-        settings.write_text(_SETTINGS.format(url=url, port=port), "utf-8")
+        with settings.open("x", encoding="utf-8") as file:
+            file.write(text)
     except OSError as exc:
-        raise SettingsError(f"{folder}: cannot be written ({exc.strerror})") from exc
+        raise SettingsError(f"{folder}: cannot be written ({exc.strerror or exc})") from exc
     return [settings, policy, key]
+
+
+def _checked(url: str, port: int) -> str:
+    """Return the text of the settings, once the gateway's own reader has accepted it."""
+    # A JSON string is a TOML basic string, but for DEL and surrogates, which are refused below.
+    text = _SETTINGS.format(url=json.dumps(url, ensure_ascii=False), port=port)
+    with tempfile.TemporaryDirectory() as elsewhere:
+        trial = Path(elsewhere).resolve() / SETTINGS_NAME
+        try:
+            trial.write_text(text, "utf-8")
+            load(trial)
+        except UnicodeEncodeError as exc:
+            raise SettingsError("the URL is not text") from exc
+        except SettingsError as exc:
+            raise SettingsError(exc.message.removeprefix(f"{trial}: ")) from exc
+    return text

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli import output
+from gateway.cli.members import words
 from gateway.cli.options import Json
 from gateway.policy.bundle import Bundle, load
 
@@ -37,12 +38,15 @@ def check(
 
 
 def _print(loaded: Bundle) -> None:
+    if not loaded.charters:
+        output.note("the bundle holds no charter, so every call is denied")
     for name, document in loaded.charters.items():
         faults = loaded.faults.get(name, ())
-        output.OUT.print(f"{name}: {'incomplete' if faults else 'complete'}", end="")
-        output.OUT.print(f", owner {document.get('owner', 'missing')}", markup=False)
+        state = "incomplete" if faults else "complete"
+        output.say(f"{name}: {state}, owner {words(document, 'owner') or 'missing'}")
         for fault in faults:
-            output.OUT.print(f"  {fault.where}: {fault.sentence} ({fault.code})", markup=False)
+            where = f"{fault.where}: " if fault.where else ""
+            output.say(f"  {where}{fault.sentence} ({fault.code})")
 
 
 def _document(loaded: Bundle) -> dict[str, object]:

@@ -64,12 +64,12 @@ def _read(file: Path) -> bytes:
 
 def _print(decision: Decision) -> None:
     fields = decision_fields(decision)
-    output.OUT.print(output.coloured(fields["effect"]))
+    output.say(output.coloured(fields["effect"]))
     for reason in decision.reasons:
-        output.OUT.print(f"  {reason.code}  ({reason.rule})", markup=False)
+        output.say(f"  {reason.code} ({reason.rule})")
     if isinstance(decision, Hold):
         needed = decision.approval
-        output.OUT.print(
+        output.say(
             f"  needs {needed.count} of {needed.approvers} within {needed.expires_seconds} s"
         )
-    output.OUT.print(f"  charter {decision.charter or 'none'}, policy {fields['policy_revision']}")
+    output.say(f"  charter {decision.charter or 'none'}, policy {fields['policy_revision']}")

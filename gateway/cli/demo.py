@@ -1,5 +1,6 @@
 """`bailiwick demo`: see it work, from start to verified evidence."""
 
+import shlex
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -39,33 +40,39 @@ def demo(
 
 
 def _print(played: "Demo") -> None:
-    shown = output.table("the agent asked for", "the gateway", "why", "ran at the company")
     words = {"permitted": "permit", "held": "hold", "denied": "deny"}
-    for step in played.steps:
-        answer = output.coloured(words[step.answer])
-        shown.add_row(step.tool, answer, step.why, f"{step.executed}×")
-    output.OUT.print(shown)
+    output.table(
+        ("the agent asked for", "the gateway", "why", "ran at the company"),
+        (
+            (step.tool, output.coloured(words[step.answer]), step.why, f"{step.executed}×")
+            for step in played.steps
+        ),
+    )
     report, fault = played.report, played.tampered.fault
-    output.OUT.print(
-        f"\nevidence: {report.records} records, verified ({report.verdict}); "
+    output.say()
+    output.say(
+        f"evidence: {report.records} records, verified ({report.verdict}); "
         f"{report.calls} calls sent, {report.refusals} refused"
     )
     if fault:
-        output.OUT.print(f"one byte flipped in a copy: found, {fault.sentence} ({fault.segment})")
-    _print_next(played.folder)
+        output.say(f"one byte flipped in a copy: found, {fault.sentence} ({fault.segment})")
+    _print_next(played)
 
 
-def _print_next(folder: Path) -> None:
-    toml = folder / "bailiwick.toml"
-    output.OUT.print(
-        "\nLook at what was recorded:\n"
-        f"  bailiwick evidence tail -s {toml}\n"
-        "  bailiwick explain CALL_ID -s …\n"
-        "\nPoint your own agent at a gateway of your own:\n"
-        "  bailiwick init my-gateway --url http://127.0.0.1:9000/mcp   (your MCP server)\n"
-        "  bailiwick serve -s my-gateway/bailiwick.toml\n"
+def _print_next(played: "Demo") -> None:
+    settings = shlex.quote(str(played.folder / "bailiwick.toml"))
+    call = next((step.call_id for step in reversed(played.steps) if step.call_id), "CALL_ID")
+    for line in (
+        "",
+        "Look at what was recorded:",
+        f"  bailiwick evidence tail -s {settings}",
+        f"  bailiwick explain {call.rpartition('-')[2]} -s {settings}",
+        "",
+        "Point your own agent at a gateway of your own:",
+        "  bailiwick init my-gateway --url http://127.0.0.1:9000/mcp   (your MCP server)",
+        "  bailiwick serve -s my-gateway/bailiwick.toml",
         "  bailiwick token mint spiffe://bailiwick.example/agent/billing "
-        "-s my-gateway/bailiwick.toml\n"
+        "-s my-gateway/bailiwick.toml",
         "  MCP URL http://127.0.0.1:8080/company/mcp, header Authorization: Bearer TOKEN",
-        markup=False,
-    )
+    ):
+        output.say(line)

@@ -1,18 +1,23 @@
 """`bailiwick evidence`: verify the log, and look at it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.progress import Progress
+from rich.text import Text
 
 from gateway.cli import output
+from gateway.cli.members import elements, words
 from gateway.cli.options import DEFAULT_SETTINGS, Json, SettingsPath
-from gateway.core.errors import SettingsError
+from gateway.core.errors import EvidenceUnavailable, VerificationError
 from gateway.core.record import Record
 from gateway.evidence import find
 from gateway.evidence import verify as verifier
 from gateway.evidence.report import Report
+from gateway.evidence.segments import segments
 from gateway.settings import load
 
 app = typer.Typer(help="Verify the evidence log, and look at it.", no_args_is_help=True)
@@ -37,13 +42,11 @@ def verify(
     status 0 if the log is sound, 1 if it is not, 3 if it cannot be read. A sound log may still have
     lost its newest records: keep the head elsewhere.
     """
-    where = folder_of(settings, folder)
-    with Progress(console=output.ERR, transient=True) as progress:
+    where = log_of(settings, folder)
+    quiet = not output.ERR.is_terminal
+    with reading(where), Progress(console=output.ERR, transient=True, disable=quiet) as progress:
         task = progress.add_task("verifying", total=None)
-        report = _readable(
-            where,
-            lambda: verifier.verify(where, lambda count: progress.update(task, completed=count)),
-        )
+        report = verifier.verify(where, lambda count: progress.update(task, completed=count))
     if json:
         output.as_json(_document(report))
     else:
@@ -59,17 +62,23 @@ def tail(
     folder: Folder = None,
     json: Json = False,
 ) -> None:
-    """Show the newest records, oldest first."""
-    where = folder_of(settings, folder)
-    records = _readable(where, lambda: find.newest(where, count))
+    """Show the newest records, oldest first.
+
+    What cannot be read is left out and said on stderr; then the exit status is 3.
+    """
+    where = log_of(settings, folder)
+    with reading(where):
+        found = find.newest(where, count)
     if json:
-        for record in records:
+        for record in found.records:
             output.as_json(dict(record.fields))
-        return
-    shown = output.table("seq", "time", "kind", "agent", "tool", "result", "call id")
-    for record in records:
-        shown.add_row(*_row(record))
-    output.OUT.print(shown)
+    elif found.records:
+        columns = ("seq", "time", "kind", "agent", "tool", "result", "call id")
+        output.table(columns, map(_row, found.records))
+    if found.unreadable:
+        raise EvidenceUnavailable(
+            f"{where}: not every line here can be read; `bailiwick evidence verify` names the first"
+        )
 
 
 @app.command()
@@ -82,43 +91,68 @@ def show(
     folder: Folder = None,
 ) -> None:
     """Print one record as JSON."""
-    where = folder_of(settings, folder)
-    record = _readable(where, lambda: find.by_seq(where, seq))
+    where = log_of(settings, folder)
+    with reading(where):
+        record = find.by_seq(where, seq)
     if record is None:
         output.note(f"there is no record {seq}")
         raise typer.Exit(1)
     if decision_input and not record.fields.get("input"):
         output.note(f"record {seq} holds no decision input")
         raise typer.Exit(1)
-    output.OUT.print_json(data=record.fields["input"] if decision_input else dict(record.fields))
+    output.as_indented_json(record.fields["input"] if decision_input else dict(record.fields))
 
 
-def folder_of(settings: Path, folder: Path | None) -> Path:
-    """Return the evidence folder that the options name."""
-    return folder or load(settings).evidence.folder
+def log_of(settings: Path, folder: Path | None) -> Path:
+    """Return the evidence folder that the options name, once it is known to hold a log.
+
+    Raises:
+        SettingsError: the settings cannot be read.
+        EvidenceUnavailable: there is no log in the folder.
+    """
+    where = folder or load(settings).evidence.folder
+    with reading(where):
+        found = segments(where) if where.exists() else []
+    if not found:
+        raise EvidenceUnavailable(f"there is no evidence log in {where}")
+    return where
 
 
-def _readable(where: Path, work: Any) -> Any:
+@contextmanager
+def reading(where: Path) -> Iterator[None]:
+    """Say in one sentence why a log cannot be read; damage is an answer of `verify` only.
+
+    Raises:
+        EvidenceUnavailable: the log cannot be read, or not to where the answer is.
+    """
     try:
-        return work()
+        yield
     except OSError as exc:
-        raise SettingsError(f"{where}: cannot be read ({exc.strerror})") from exc
+        raise EvidenceUnavailable(f"{where}: cannot be read ({exc.strerror})") from exc
+    except VerificationError as exc:
+        raise EvidenceUnavailable(
+            f"{where}: the log is damaged; `bailiwick evidence verify` names the record"
+        ) from exc
 
 
 def _print(report: Report) -> None:
+    counted = output.counted
     if report.fault:
         fault = report.fault
-        output.OUT.print(f"[red]damaged[/red]: {fault.sentence}")
-        output.OUT.print(f"  {fault.segment}, line {fault.line} ({fault.code})")
-        output.OUT.print(f"  the {report.records} records before it are sound")
+        output.say(output.coloured("damaged"), f": {fault.sentence}")
+        output.say(f"  {fault.segment}, line {fault.line} ({fault.code})")
+        output.say(f"  sound before it: {counted(report.records, 'record')}")
         return
-    output.OUT.print(f"[green]sound[/green]: {report.records} records ({report.verdict})")
-    output.OUT.print(
-        f"  {report.calls} calls sent, {report.refusals} refused, {report.orphaned} orphaned, "
-        f"{report.open_intents} open, in {report.segments} segments"
+    output.say(
+        output.coloured("sound"), f": {counted(report.records, 'record')} ({report.verdict})"
+    )
+    output.say(
+        f"  {counted(report.calls, 'call')} sent, {report.refusals} refused, "
+        f"{report.orphaned} orphaned, {report.open_intents} open, "
+        f"in {counted(report.segments, 'segment')}"
     )
     if report.head:
-        output.OUT.print(f"  head: record {report.head.seq}, {report.head.leaf_hash}")
+        output.say(f"  head: record {report.head.seq}, {report.head.leaf_hash}")
 
 
 def _document(report: Report) -> dict[str, Any]:
@@ -146,21 +180,20 @@ def _document(report: Report) -> dict[str, Any]:
     }
 
 
-def _row(record: Record) -> tuple[Any, ...]:
+def _row(record: Record) -> tuple[str | Text, ...]:
     """Return one line of the table, short enough for 80 columns; ids and dates are cut."""
     fields = record.fields
-    identity, call = fields.get("identity") or {}, fields.get("call") or {}
-    decision = fields.get("decision") or {}
-    result = fields.get("status") or decision.get("effect") or ""
-    reasons = decision.get("reasons") or []
+    effect = words(fields, "decision", "effect")
+    result = words(fields, "status") or effect
+    reasons = elements(fields, "decision", "reasons")
     if reasons and record.kind == "refusal":
-        result = reasons[0]["code"]
+        result = words(reasons[0], "code")
     return (
         str(record.seq),
-        str(fields.get("time", ""))[11:19],
+        words(fields, "time")[11:19],
         output.coloured(record.kind),
-        str(identity.get("sub", "")).rpartition("/")[2],
-        call.get("name") or call.get("action", ""),
-        output.coloured(result, decision.get("effect")),
-        str(fields.get("call_id", "")).rpartition("-")[2],
+        words(fields, "identity", "sub").rpartition("/")[2],
+        words(fields, "call", "name") or words(fields, "call", "action"),
+        output.coloured(result, effect or None),
+        words(fields, "call_id").rpartition("-")[2],
     )

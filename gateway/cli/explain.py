@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli import output
-from gateway.cli.evidence import Folder, folder_of
+from gateway.cli.evidence import Folder, log_of, reading
+from gateway.cli.members import elements, member, words
 from gateway.cli.options import DEFAULT_SETTINGS, Json, SettingsPath
-from gateway.core.errors import SettingsError
 from gateway.evidence import find
 
 
@@ -20,13 +20,11 @@ def explain(
 ) -> None:
     """Say what became of one call, and why.
 
-    Exit status 1 if the log does not know the call.
+    Exit status 1 if the log does not know the call, 3 if it cannot be read.
     """
-    where = folder_of(settings, folder)
-    try:
+    where = log_of(settings, folder)
+    with reading(where):
         records = find.of_call(where, call_id)
-    except OSError as exc:
-        raise SettingsError(f"{where}: cannot be read ({exc.strerror})") from exc
     if not records:
         output.note(f"no record names call {call_id}")
         raise typer.Exit(1)
@@ -34,38 +32,45 @@ def explain(
         output.as_json([dict(record.fields) for record in records])
         return
     for record in records:
-        for line in _sentences(record.kind, record.fields):
-            output.OUT.print(line, markup=False)
-        output.OUT.print(f"  evidence: record {record.seq}, {record.leaf_hash}", style="dim")
+        for line in _outcome(record.fields) if record.kind == "outcome" else _call(record.fields):
+            output.say(line)
+        output.say(f"  evidence: record {record.seq}, {record.leaf_hash}", style="dim")
 
 
-def _sentences(kind: str, fields: Any) -> Iterator[str]:
-    if kind == "outcome":
-        yield f"{fields['time']}  outcome: {fields['status']}"
-        if fields.get("http_status"):
-            yield (
-                f"  the upstream answered HTTP {fields['http_status']} with "
-                f"{fields['body_bytes']} bytes, {fields['body_digest']}"
-            )
-        return
-    identity, call, decision = fields["identity"], fields["call"], fields["decision"]
-    who = identity["sub"] if identity else "an unauthenticated caller"
-    what = (
-        " ".join(filter(None, (call["action"], call["name"]))) if call else "something unreadable"
-    )
-    system = fields["request"]["system"] or "no system"
-    yield f"{fields['time']}  {who} asked for {what} at {system}"
-    yield f"  decision: {decision['effect']}"
-    for reason in decision["reasons"]:
-        yield f"    {reason['code']} ({reason['rule']})"
-    if decision["class"]:
-        labels = decision["class"]
-        impacts = ", ".join(labels["impacts"]) or "no impact"
-        yield f"  class: {labels['effect']}, {impacts}, {labels['domain']}, {labels['environment']}"
-    if decision["engine"]:
-        yield f"  policy: {decision['policy_revision']} by {decision['engine']}"
-        yield f"  charter: {decision['charter'] or 'none'}; bundle {decision['bundle_digest']}"
-    if fields["approval"]:
-        yield f"  approval: {fields['approval']['id']} is {fields['approval']['state']}"
-    if fields["input"]:
-        yield f"  arguments: {fields['input']['resource']['arguments']}"
+def _outcome(fields: Any) -> Iterator[str]:
+    yield f"{words(fields, 'time')}  outcome: {words(fields, 'status')}"
+    if words(fields, "http_status"):
+        yield (
+            f"  the upstream answered HTTP {words(fields, 'http_status')} with "
+            f"{words(fields, 'body_bytes')} bytes, {words(fields, 'body_digest')}"
+        )
+
+
+def _call(fields: Any) -> Iterator[str]:
+    who = words(fields, "identity", "sub") or "an unauthenticated caller"
+    asked = (words(fields, "call", "action"), words(fields, "call", "name"))
+    what = " ".join(filter(None, asked)) or "something unreadable"
+    system = words(fields, "request", "system") or "no system"
+    yield f"{words(fields, 'time')}  {who} asked for {what} at {system}"
+    decision = member(fields, "decision")
+    yield f"  decision: {words(decision, 'effect') or 'none'}"
+    for reason in elements(decision, "reasons"):
+        yield f"    {words(reason, 'code')} ({words(reason, 'rule')})"
+    yield from _grounds(decision)
+    approval = member(fields, "approval")
+    if approval:
+        yield f"  approval: {words(approval, 'id')} is {words(approval, 'state')}"
+    if member(fields, "input"):
+        yield f"  arguments: {words(fields, 'input', 'resource', 'arguments') or 'none'}"
+
+
+def _grounds(decision: Any) -> Iterator[str]:
+    labels = member(decision, "class")
+    if labels:
+        impacts = ", ".join(map(words, elements(labels, "impacts"))) or "no impact"
+        said = [words(labels, name) for name in ("effect", "domain", "environment")]
+        yield f"  class: {said[0]}, {impacts}, {said[1]}, {said[2]}"
+    if member(decision, "engine"):
+        yield f"  policy: {words(decision, 'policy_revision')} by {words(decision, 'engine')}"
+        charter = words(decision, "charter") or "none"
+        yield f"  charter: {charter}; bundle {words(decision, 'bundle_digest')}"

@@ -1,5 +1,6 @@
 """`bailiwick init`: write a folder to start from."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,10 @@ def init(
     Nothing that exists is overwritten. Then: edit policy/charters and policy/systems, check them
     with `bailiwick charter check`, and start with `bailiwick serve`.
     """
-    for path in starter.create(folder, url, port):
-        output.OUT.print(f"wrote {path}")
-    output.note("next: `bailiwick charter check`, then `bailiwick serve`")
+    settings, policy, key = starter.create(folder, url, port)
+    for path in (settings, policy, key):
+        output.say(f"wrote {path}")
+    output.note(
+        f"next: `bailiwick charter check {shlex.quote(str(policy))}`, "
+        f"then `bailiwick serve -s {shlex.quote(str(settings))}`"
+    )

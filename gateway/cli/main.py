@@ -5,13 +5,14 @@ stdout, everything else to stderr. A failure is one sentence, never a traceback.
 """
 
 import sys
+from collections.abc import Sequence
 from typing import Final
 
 import typer
 
 from gateway import __version__
 from gateway.cli import charter, decide, demo, evidence, explain, init, output, serve, token
-from gateway.core.errors import BundleError, GatewayError, SettingsError, VerificationError
+from gateway.core.errors import BundleError, GatewayError, SettingsError
 
 app: Final = typer.Typer(
     name="bailiwick",
@@ -37,7 +38,7 @@ app.command("explain")(explain.explain)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        output.OUT.print(f"bailiwick {__version__}")
+        output.say(f"bailiwick {__version__}")
         raise typer.Exit
 
 
@@ -50,16 +51,15 @@ def bailiwick(
     """Hold the options that come before a command."""
 
 
-def main() -> None:
-    """Run the command line."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line, on the arguments of the process if none are given."""
     try:
-        app()
+        app(arguments)
     except GatewayError as failure:
         output.note(failure.message)
         sys.exit(_exit_status(failure))
 
 
 def _exit_status(failure: GatewayError) -> int:
-    if isinstance(failure, VerificationError):
-        return 1
+    # Never 1: "the answer is no" is an answer, which a command gives itself.
     return 2 if isinstance(failure, SettingsError | BundleError) else 3

@@ -1,11 +1,17 @@
-"""What every command says, and how: results on stdout, everything else on stderr.
+r"""What every command says, and how: results on stdout, everything else on stderr.
 
+Text that others wrote (records, charters, bundles, messages) is plain text here: no markup in it
+is obeyed, and no character that a terminal obeys or hides reaches one; each is shown as `\u….`
 Colour and tables appear on a terminal, plain text in a pipe. Does not know any command.
 """
 
+import json
+import unicodedata
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from rich.console import Console
+from rich.highlighter import JSONHighlighter
 from rich.table import Table
 from rich.text import Text
 
@@ -18,33 +24,82 @@ COLOURS: Final = {
     "permit": "green",
     "intent": "green",
     "completed": "green",
+    "sound": "green",
     "deny": "red",
     "refusal": "red",
+    "damaged": "red",
     "hold": "yellow",
     "orphaned": "yellow",
     "abandoned": "yellow",
     "upstream_failed": "red",
 }
 
+_WHOLE: Final = ("seq", "time", "kind", "call id")
+"""Columns that are never broken: what is copied from them must be one word."""
+
+
+def printable(text: str) -> str:
+    r"""Return `text` with every control, format, private or unassigned character as `\u….`.
+
+    The spelling is JSON's (UTF-16 units), so that JSON text stays JSON of the same value.
+    """
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    category = unicodedata.category(character)
+    # Cc, Cf, Cs, Co, and Cn: unassigned ones are often invisible, and may get any meaning.
+    if category[0] != "C" and category not in ("Zl", "Zp"):
+        return character
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
+def foreign(text: str, style: str = "") -> Text:
+    """Return text that others wrote as plain text; every cell, sentence and note goes through."""
+    return Text(printable(text), style=style)
+
 
 def coloured(word: str, meaning: str | None = None) -> Text:
     """Return a word in the colour of its meaning, which is the word itself if none is given."""
-    return Text(word, style=COLOURS.get(meaning or word, ""))
+    return foreign(word, COLOURS.get(meaning or word, ""))
 
 
-def table(*columns: str) -> Table:
-    """Return an empty table in the house's style."""
+def counted(number: int, noun: str) -> str:
+    """Return a number and its noun: `1 record`, `2 records`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def say(*parts: str | Text, style: str = "") -> None:
+    """Write one line of the result."""
+    OUT.print(Text.assemble(*map(_plain, parts), style=style))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
+    """Write a table in the house's style."""
     made = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for column in columns:
-        made.add_column(column, overflow="fold", no_wrap=column in ("seq", "time", "kind"))
-    return made
+        made.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
+    for row in rows:
+        made.add_row(*map(_plain, row))
+    OUT.print(made)
 
 
 def as_json(document: Any) -> None:
     """Write a document for machines, on one line."""
-    OUT.out(dumps(document).decode("utf-8"))
+    OUT.out(printable(dumps(document).decode("utf-8")), highlight=False)
+
+
+def as_indented_json(document: Any) -> None:
+    """Write a document as JSON that people can read."""
+    lines = json.dumps(document, indent=2, ensure_ascii=False).split("\n")
+    OUT.print(JSONHighlighter()(Text("\n".join(map(printable, lines)))))
 
 
 def note(message: str) -> None:
     """Say something to the person, on stderr."""
-    ERR.print(Text(f"bailiwick: {message}"))
+    ERR.print(foreign(f"bailiwick: {message}"))
+
+
+def _plain(part: str | Text) -> Text:
+    return foreign(part) if isinstance(part, str) else part

@@ -31,6 +31,8 @@ def mint_token(
 
     It works only on a gateway that listens on loopback and has the same [dev_issuer].
     """
+    if not subject.strip():
+        raise SettingsError("the subject is empty; name an agent, as its charter's `subject` does")
     dev = load(settings).dev_issuer
     if dev is None:
         raise SettingsError(f"{settings}: there is no [dev_issuer]; ask your issuer for a token")

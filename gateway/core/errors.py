@@ -22,7 +22,7 @@ denied call. `code` is API: it reaches agents, evidence and exit codes, and neve
     ├─ EvidenceError
     │  ├─ EvidenceUnavailable     → Deny, 503
     │  ├─ ExecutedUnrecorded      after the effect; the gateway stops taking calls
-    │  └─ VerificationError       core and evidence/verify only              CLI exit 1
+    │  └─ VerificationError       the log on disk is not what was written
     └─ UpstreamError              after the decision; outcome recorded, 502
        └─ UpstreamTimeout         504
 

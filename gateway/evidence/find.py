@@ -4,11 +4,24 @@ Reads the files as they are: to rely on an answer, verify the log first (`verify
 Does not write and does not judge.
 """
 
-from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.core.errors import VerificationError
 from gateway.core.record import Record
-from gateway.evidence.segments import records
+from gateway.evidence.chain import read
+from gateway.evidence.segments import lines_from_end, records, segments
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest records that can be read."""
+
+    records: tuple[Record, ...]
+    """Oldest first."""
+    unreadable: bool
+    """Whether a line among them is no record; one that is still being written does not count."""
 
 
 def of_call(folder: Path, call_id: str) -> list[Record]:
@@ -27,9 +40,33 @@ def by_seq(folder: Path, seq: int) -> Record | None:
     return next((record for record in records(folder) if record.seq == seq), None)
 
 
-def newest(folder: Path, count: int) -> list[Record]:
-    """Return the newest `count` records, oldest first."""
-    return list(deque(records(folder), maxlen=count))
+def newest(folder: Path, count: int) -> Newest:
+    """Return the newest `count` records that can be read, and hold no more in memory.
+
+    Reads from the end, and only as far as it takes.
+
+    Raises:
+        OSError: the log cannot be read.
+    """
+    found: list[Record] = []
+    unreadable = False
+    for raw in _lines_from_end(folder):
+        try:
+            found.append(read(raw))
+        except VerificationError:
+            unreadable = True
+        if len(found) == count:
+            break
+    return Newest(tuple(reversed(found)), unreadable)
+
+
+def _lines_from_end(folder: Path) -> Iterator[bytes]:
+    """Yield the lines of a log, newest first, without a last one that is being written."""
+    paths = segments(folder)
+    for path in reversed(paths):
+        for number, raw in enumerate(lines_from_end(path)):
+            if number > 0 or path != paths[-1] or raw.endswith(b"\n"):
+                yield raw
 
 
 def _call_id(record: Record) -> str:

@@ -5,6 +5,7 @@ else, since records hold U+2028 and U+0085 raw and text readers would cut there.
 streamed: one line is in memory at a time. Does not check the chain (`chain.py`) and does not write.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from functools import partial
@@ -18,6 +19,8 @@ FORMAT: Final = "gw-1"
 MAX_LINE_BYTES: Final = 64 * 1024 * 1024
 """Longest line that is written or read, newline included; bounds the memory of every reader."""
 
+_BLOCK: Final = 64 * 1024
+_LINES: Final = re.compile(rb"[^\n]*\n|[^\n]+")
 _NAME: Final = re.compile(r"seg-([0-9]{12,})\.jsonl")
 
 
@@ -57,6 +60,31 @@ def lines(path: Path) -> Iterator[bytes]:
     """
     with path.open("rb") as file:
         yield from iter(partial(file.readline, MAX_LINE_BYTES), b"")
+
+
+def lines_from_end(path: Path) -> Iterator[bytes]:
+    """Yield the raw lines of a segment from its last to its first, as `lines` would.
+
+    A line longer than `MAX_LINE_BYTES` comes in pieces, its end first.
+
+    Raises:
+        OSError: the segment cannot be read.
+    """
+    with path.open("rb") as file:
+        start, step, rest = file.seek(0, os.SEEK_END), _BLOCK, b""
+        while start > 0:
+            step = min(step, start)
+            start -= step
+            file.seek(start)
+            rest, *whole = _LINES.findall(file.read(step) + rest) or [b""]
+            yield from reversed(whole)
+            # Twice as much for a line that has not begun yet: long ones are not copied over again.
+            step = _BLOCK if whole else 2 * step
+            if len(rest) >= MAX_LINE_BYTES:
+                yield rest
+                rest = b""
+        if rest:
+            yield rest
 
 
 def records(folder: Path) -> Iterator[Record]:
