@@ -1,6 +1,7 @@
 """`bailiwick demo`: see it work, from start to verified evidence."""
 
 import shlex
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -55,24 +56,34 @@ def _print(played: "Demo") -> None:
         f"{report.calls} calls sent, {report.refusals} refused"
     )
     if fault:
-        output.say(f"one byte flipped in a copy: found, {fault.sentence} ({fault.segment})")
+        output.say(f"one byte flipped in a copy: found, {fault.sentence}")
     _print_next(played)
 
 
 def _print_next(played: "Demo") -> None:
-    settings = shlex.quote(str(played.folder / "bailiwick.toml"))
+    settings, program = shlex.quote(str(played.folder / "bailiwick.toml")), _program()
     call = next((step.call_id for step in reversed(played.steps) if step.call_id), "CALL_ID")
     for line in (
         "",
         "Look at what was recorded:",
-        f"  bailiwick evidence tail -s {settings}",
-        f"  bailiwick explain {call.rpartition('-')[2]} -s {settings}",
+        f"  {program} evidence tail -s {settings}",
+        f"  {program} explain {call.rpartition('-')[2]} -s {settings}",
         "",
         "Point your own agent at a gateway of your own:",
-        "  bailiwick init my-gateway --url http://127.0.0.1:9000/mcp   (your MCP server)",
-        "  bailiwick serve -s my-gateway/bailiwick.toml",
-        "  bailiwick token mint spiffe://bailiwick.example/agent/billing "
+        f"  {program} init my-gateway --url http://127.0.0.1:9000/mcp   (your MCP server)",
+        f"  {program} serve -s my-gateway/bailiwick.toml",
+        f"  {program} token mint spiffe://bailiwick.example/agent/billing "
         "-s my-gateway/bailiwick.toml",
         "  MCP URL http://127.0.0.1:8080/company/mcp, header Authorization: Bearer TOKEN",
     ):
         output.say(line)
+
+
+def _program() -> str:
+    """Return how this program was called, so that what is shown can be typed."""
+    called = Path(sys.argv[0])
+    if called.name != "bailiwick":
+        return "bailiwick"
+    if called.is_absolute() and called.is_relative_to(Path.cwd()):
+        return shlex.quote(str(called.relative_to(Path.cwd())))
+    return shlex.quote(str(called))

@@ -152,9 +152,11 @@ def _broken(
         return line.fault("record_damaged", seq, "record 0 names a record before it")
     if _contradicts(line, chain, after):
         return line.fault(
-            "record_damaged", seq, f"record {seq} is not the one that {seq + 1} names"
+            "record_damaged", seq, f"record {seq} was changed: {seq + 1} names another"
         )
-    return before.fault("record_damaged", seq - 1, f"record {seq - 1} is not the one {seq} names")
+    return before.fault(
+        "record_damaged", seq - 1, f"record {seq - 1} was changed: {seq} names another"
+    )
 
 
 def _contradicts(line: _Line, chain: Chain, after: Iterator[_Line]) -> bool:
