@@ -40,6 +40,13 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     max_body_bytes: Positive = 1024 * 1024
     body_idle_seconds: Seconds = 10.0
     body_total_seconds: Seconds = 30.0
+    drain_seconds: Seconds = 10.0
+    """How long calls in flight may go on once the gateway was asked to stop."""
+
+    @property
+    def address(self) -> str:
+        """Host and port, as in a URL."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def loopback(self) -> bool:
@@ -69,6 +76,8 @@ class Issuer(Struct, frozen=True, forbid_unknown_fields=True):
     """Accepted `typ` headers."""
     max_lifetime_seconds: Annotated[int, Meta(ge=1, le=MAX_LIFETIME_SECONDS)] = MAX_LIFETIME_SECONDS
     leeway_seconds: Annotated[int, Meta(ge=0, le=60)] = 30
+    subjects: tuple[str, ...] = ()
+    """What the subjects it may vouch for begin with; empty means any, if it is the only issuer."""
 
 
 class DevIssuer(Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,6 +87,8 @@ class DevIssuer(Struct, frozen=True, forbid_unknown_fields=True):
     """Private JWK, made by `bailiwick init`."""
     issuer: str = "https://dev-issuer.invalid"
     audience: str = "bailiwick-dev"
+    subjects: tuple[str, ...] = ()
+    """As for `[[issuers]]`."""
 
 
 class System(Struct, frozen=True, forbid_unknown_fields=True):
@@ -180,11 +191,16 @@ def _check(settings: Settings) -> None:
             f"[dev_issuer] works only on a loopback listener, and server.host is "
             f"{settings.server.host}; remove [dev_issuer] or listen on 127.0.0.1"
         )
-    names = [issuer.issuer for issuer in settings.issuers]
+    everybody: list[Issuer | DevIssuer] = [*settings.issuers]
     if settings.dev_issuer:
-        names.append(settings.dev_issuer.issuer)
-    if len(set(names)) != len(names):
+        everybody.append(settings.dev_issuer)
+    if len({issuer.issuer for issuer in everybody}) != len(everybody):
         raise SettingsError("two issuers have the same name; each may be listed once")
+    # A charter names a subject only: no issuer may mint another one's agents.
+    if len(everybody) > 1 and not all(issuer.subjects for issuer in everybody):
+        raise SettingsError(
+            "with several issuers, each needs `subjects`: what its agents begin with"
+        )
     for issuer in settings.issuers:
         if "://" in issuer.jwks:
             _check_url(issuer.jwks, f"issuers: jwks of {issuer.issuer}")

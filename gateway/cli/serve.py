@@ -2,10 +2,13 @@
 
 import logging
 import os
+import socket
+from typing import Any
 
 import anyio
 
 from gateway.app.asgi import App
+from gateway.app.server import bind
 from gateway.app.server import serve as listen
 from gateway.cli import output
 from gateway.cli.options import DEFAULT_SETTINGS, Json, SettingsPath
@@ -17,21 +20,39 @@ def serve(settings: SettingsPath = DEFAULT_SETTINGS, json: Json = False) -> None
     """Run the gateway.
 
     It runs until SIGTERM or ctrl-C, and starts only if the policy passes its self-test and the
-    evidence log can be written. With --json, one line on stdout says when connections are accepted.
+    evidence log can be written. Calls in flight are waited for (server.drain_seconds); a second
+    signal ends them. With --json, one line on stdout says when connections are accepted.
     """
-    logging.basicConfig(level=logging.WARNING, format="bailiwick: %(levelname)s %(message)s")
-    anyio.run(_run, load(settings), json)
+    handler = logging.StreamHandler()
+    handler.setFormatter(PlainFormatter("bailiwick: %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    loaded = load(settings)
+    # First of all, so that a start on a taken port leaves nothing in the evidence log.
+    with bind(loaded.server) as bound:
+        anyio.run(_run, loaded, bound, json)
 
 
-async def _run(settings: Settings, json: bool) -> None:
+class PlainFormatter(logging.Formatter):
+    """Log lines as plain text: a message may hold foreign text, and is one line of it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Return the message without what a terminal would obey."""
+        return output.printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        """Return the traceback, line by line, without what a terminal would obey."""
+        return "\n".join(map(output.printable, super().formatException(ei).split("\n")))
+
+
+async def _run(settings: Settings, bound: socket.socket, json: bool) -> None:
     async with build(settings) as gateway:
-        await listen(App(gateway), settings.server, lambda: _announce(gateway, json))
+        await listen(App(gateway), settings.server, bound, lambda: _announce(gateway, json))
     output.note("stopped")
 
 
 def _announce(gateway: Gateway, json: bool) -> None:
     server, policy = gateway.settings.server, gateway.policy
-    url = f"http://{server.host}:{server.port}"
+    url = f"http://{server.address}"
     systems = {name: f"{url}/{name}/mcp" for name in gateway.settings.systems}
     if json:
         output.as_json(

@@ -1,13 +1,17 @@
 """The ledger in one SQLite file (WAL, synchronous=FULL).
 
 One connection, used by one thread at a time under a limiter, so that the event loop never waits for
-the disk. Only adds and reads requests; answering and consuming them comes with the console.
+the disk. Only its owner can read the file: it holds what agents asked for. Requests are capped, so
+that neither the disk nor the people who approve can be flooded, and are removed once expired.
+Only adds and reads requests; answering and consuming them comes with the console.
 """
 
 import os
 import secrets
 import sqlite3
+import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -23,6 +27,9 @@ from gateway.core.errors import LedgerUnavailable
 
 BUSY_SECONDS: Final = 0.25
 """How long to wait for another process that holds the file."""
+MAX_PENDING: Final = 1000
+MAX_PENDING_PER_SUBJECT: Final = 5
+"""A person who is asked too often approves without reading."""
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS approvals (
@@ -47,6 +54,10 @@ _PENDING: Final = (
     "SELECT id, state, expires_at FROM approvals "
     "WHERE match_digest = ? AND state = 'pending' AND expires_at > ? LIMIT 1"
 )
+_FORGET: Final = "DELETE FROM approvals WHERE state = 'pending' AND expires_at <= ?"
+_COUNT: Final = (
+    "SELECT COUNT(*), COUNT(*) FILTER (WHERE subject = ?) FROM approvals WHERE state = 'pending'"
+)
 _INSERT: Final = "INSERT INTO approvals VALUES (?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 T = TypeVar("T")
@@ -62,13 +73,15 @@ class SQLiteLedger:
             LedgerUnavailable: it cannot be opened.
         """
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _create_private(path)
             self._db = sqlite3.connect(
                 path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.executescript(_SCHEMA)
+            _narrow(path.resolve())
             self._path, self._opened = path, path.stat()
         except (OSError, sqlite3.Error) as exc:
             raise LedgerUnavailable(f"{path}: the ledger cannot be opened ({exc})") from exc
@@ -85,7 +98,11 @@ class SQLiteLedger:
     async def hold(
         self, call: ToolCall, claims: Claims, decision: Hold, call_id: str, now_ns: int
     ) -> Approval:
-        """Store a request, or join the one that is pending for the same call."""
+        """Store a request, or join the one that is pending for the same call.
+
+        Raises:
+            LedgerUnavailable: also `approvals_full`, if too many are pending already.
+        """
         match = match_digest(call, claims)
         approval = Approval(
             id=secrets.token_hex(8),
@@ -107,7 +124,12 @@ class SQLiteLedger:
             now_ns,
             approval.expires_at,
         )
-        return await self._run(lambda: self._join_or_insert(match, now_ns, approval, row))
+        held = await self._run(
+            lambda: self._join_or_insert(match, now_ns, claims.subject, approval, row)
+        )
+        if held is None:
+            raise LedgerUnavailable("too many approval requests are pending", code="approvals_full")
+        return held
 
     def healthy(self) -> bool:
         """Say whether the last use of the file succeeded."""
@@ -143,14 +165,36 @@ class SQLiteLedger:
         return Approval(*row) if row else None
 
     def _join_or_insert(
-        self, match: str, now_ns: int, approval: Approval, row: tuple[object, ...]
-    ) -> Approval:
+        self, match: str, now_ns: int, subject: str, approval: Approval, row: tuple[object, ...]
+    ) -> Approval | None:
+        """Return the request that now stands for the call, or None if there is no room for it."""
         # Leaving the block commits, or rolls back whatever went wrong in it. A crash before the
         # commit leaves no request; after it, the repeat joins this one.
         with self._db:
             # One writer at a time from here on, also across processes: two repeats cannot both add.
             self._db.execute("BEGIN IMMEDIATE")
             pending = self._pending(match, now_ns)
-            if pending is None:
-                self._db.execute(_INSERT, row)
-        return pending or approval
+            if pending is not None:
+                return pending
+            self._db.execute(_FORGET, (now_ns,))
+            everyone, own = self._db.execute(_COUNT, (subject,)).fetchone()
+            if everyone >= MAX_PENDING or own >= MAX_PENDING_PER_SUBJECT:
+                return None
+            self._db.execute(_INSERT, row)
+        return approval
+
+
+def _create_private(path: Path) -> None:
+    """Create the file for its owner alone; SQLite gives its companions the same mode."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
+
+def _narrow(path: Path) -> None:
+    """Take a wider mode from a file that was there before, if it is ours."""
+    # By name: closing a descriptor would drop the locks of every connection in this process.
+    for file in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+        with suppress(FileNotFoundError):
+            status = file.stat()
+            if status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) & 0o077:
+                file.chmod(0o600)

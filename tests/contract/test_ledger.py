@@ -14,7 +14,7 @@ from gateway.core.call import ToolCall
 from gateway.core.claims import Claims
 from gateway.core.decision import ApprovalNeeded
 from gateway.core.errors import LedgerUnavailable
-from gateway.ledger.sqlite import SQLiteLedger
+from gateway.ledger.sqlite import MAX_PENDING, MAX_PENDING_PER_SUBJECT, SQLiteLedger
 from gateway.ports import Ledger
 from gateway.wire import mcp
 from tests.fakes import CLAIMS, FakeLedger
@@ -366,3 +366,102 @@ async def test_a_closed_ledger_is_unavailable(path: Path) -> None:
     with pytest.raises(LedgerUnavailable):
         await ledger.situate(call(), CLAIMS, NOW)
     assert not ledger.healthy()
+
+
+def nth(number: int) -> ToolCall:
+    """Return a call that differs from every other number's."""
+    return call(arguments={"customer": f"c-{number}"})
+
+
+def by(number: int) -> Claims:
+    """Return the claims of another subject than every other number's."""
+    return replace(CLAIMS, subject=f"spiffe://corp.example/agent/{number}")
+
+
+async def test_one_subject_cannot_flood_the_people_who_approve(path: Path) -> None:
+    """House: over the cap a hold is refused; who was held before still joins, others are heard."""
+    ledger = SQLiteLedger(path)
+    held = [
+        await ledger.hold(nth(number), CLAIMS, HOLD, "call-1", NOW)
+        for number in range(MAX_PENDING_PER_SUBJECT)
+    ]
+    with pytest.raises(LedgerUnavailable) as refused:
+        await ledger.hold(nth(99), CLAIMS, HOLD, "call-2", NOW)
+    assert refused.value.reason_code == "approvals_full"
+    assert ledger.healthy(), "the file is well"
+    assert await ledger.situate(nth(99), CLAIMS, NOW) == Situation(None)
+    assert await ledger.hold(nth(0), CLAIMS, HOLD, "call-3", NOW) == held[0]
+    assert (await ledger.hold(nth(99), by(1), HOLD, "call-4", NOW)).state == "pending"
+    ledger.close()
+
+
+async def test_all_subjects_together_cannot_flood_the_people_who_approve(path: Path) -> None:
+    """House: subjects cost an attacker little."""
+    ledger = SQLiteLedger(path)
+    await ledger.hold(call(), by(0), HOLD, "call-1", NOW)
+    copies(path, MAX_PENDING - 2)
+    await ledger.hold(call(), by(1), HOLD, "call-2", NOW)
+    with pytest.raises(LedgerUnavailable) as refused:
+        await ledger.hold(call(), by(2), HOLD, "call-3", NOW)
+    assert refused.value.reason_code == "approvals_full"
+    ledger.close()
+
+
+def copies(path: Path, count: int) -> None:
+    """Add copies of the one stored request, each by a subject of its own."""
+    with closing(sqlite3.connect(path)) as db:
+        row = db.execute("SELECT * FROM approvals").fetchone()
+        rows = [(f"id-{n}", f"m-{n}", *row[2:4], f"s-{n}", *row[5:]) for n in range(count)]
+        db.executemany(f"INSERT INTO approvals VALUES ({', '.join('?' * len(row))})", rows)
+        db.commit()
+
+
+async def test_expired_requests_make_room_and_leave_the_file(path: Path) -> None:
+    """House: the ledger does not grow with every request ever made."""
+    ledger = SQLiteLedger(path)
+    for number in range(MAX_PENDING_PER_SUBJECT):
+        held = await ledger.hold(nth(number), CLAIMS, HOLD, "call-1", NOW + number)
+    again = await ledger.hold(nth(99), CLAIMS, HOLD, "call-2", held.expires_at - 1)
+    ledger.close()
+    with closing(sqlite3.connect(path)) as db:
+        stored = {row[0] for row in db.execute("SELECT id FROM approvals")}
+    assert stored == {held.id, again.id}
+
+
+FILES = ("ledger.db", "ledger.db-wal", "ledger.db-shm")
+
+
+def modes(folder: Path) -> dict[str, int]:
+    """Return the mode of each of the ledger's files."""
+    return {name: (folder / name).stat().st_mode & 0o777 for name in FILES}
+
+
+async def test_only_its_owner_can_read_a_ledger(tmp_path: Path) -> None:
+    """House: it holds what agents asked for, personal data included."""
+    folder = tmp_path / "state"
+    ledger = SQLiteLedger(folder / "ledger.db")
+    await ledger.hold(call(), CLAIMS, HOLD, "call-1", NOW)
+    assert modes(folder) == dict.fromkeys(FILES, 0o600)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    ledger.close()
+
+
+async def test_a_ledger_that_others_could_read_is_narrowed(path: Path) -> None:
+    """House: also what an older version, or a crash, left behind."""
+    first = SQLiteLedger(path)
+    await first.hold(call(), CLAIMS, HOLD, "call-1", NOW)
+    for name in FILES:
+        (path.parent / name).chmod(0o644)
+    second = SQLiteLedger(path)
+    assert modes(path.parent) == dict.fromkeys(FILES, 0o600)
+    first.close()
+    second.close()
+
+
+def test_what_is_no_ledger_keeps_its_mode(path: Path) -> None:
+    """House: a path that was mistyped changes nothing."""
+    path.write_bytes(os.urandom(8192))
+    path.chmod(0o644)
+    with pytest.raises(LedgerUnavailable):
+        SQLiteLedger(path)
+    assert path.stat().st_mode & 0o777 == 0o644
