@@ -11,7 +11,7 @@ import secrets
 import sqlite3
 import stat
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -73,16 +73,19 @@ class SQLiteLedger:
             LedgerUnavailable: it cannot be opened.
         """
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _create_private(path)
-            self._db = sqlite3.connect(
-                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._db.executescript(_SCHEMA)
-            _narrow(path.resolve())
-            self._path, self._opened = path, path.stat()
+            with ExitStack() as undo:
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _create_private(path)
+                self._db = sqlite3.connect(
+                    path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                )
+                undo.callback(self._db.close)
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = FULL")
+                self._db.executescript(_SCHEMA)
+                _narrow(path.resolve())
+                self._path, self._opened = path, path.stat()
+                undo.pop_all()
         except (OSError, sqlite3.Error) as exc:
             raise LedgerUnavailable(f"{path}: the ledger cannot be opened ({exc})") from exc
         self._one_at_a_time = anyio.CapacityLimiter(1)
