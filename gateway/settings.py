@@ -196,16 +196,27 @@ def _check(settings: Settings) -> None:
         everybody.append(settings.dev_issuer)
     if len({issuer.issuer for issuer in everybody}) != len(everybody):
         raise SettingsError("two issuers have the same name; each may be listed once")
-    # A charter names a subject only: no issuer may mint another one's agents.
-    if len(everybody) > 1 and not all(issuer.subjects for issuer in everybody):
-        raise SettingsError(
-            "with several issuers, each needs `subjects`: what its agents begin with"
-        )
+    _check_subjects(everybody)
     for issuer in settings.issuers:
         if "://" in issuer.jwks:
             _check_url(issuer.jwks, f"issuers: jwks of {issuer.issuer}")
     for name, system in settings.systems.items():
         _check_url(system.url, f"systems.{name}.url", plain_allowed=True)
+
+
+def _check_subjects(issuers: list[Issuer | DevIssuer]) -> None:
+    """A charter names a subject only, so no issuer may be able to mint another one's agents."""
+    if len(issuers) > 1 and not all(issuer.subjects for issuer in issuers):
+        raise SettingsError(
+            "with several issuers, each needs `subjects`: what its agents begin with"
+        )
+    claimed = [(prefix, issuer.issuer) for issuer in issuers for prefix in issuer.subjects]
+    for prefix, owner in claimed:
+        if not prefix:
+            raise SettingsError("subjects: an empty beginning would vouch for everybody")
+        for other, another in claimed:
+            if owner != another and other.startswith(prefix):
+                raise SettingsError(f"subjects: {prefix!r} and {other!r} overlap between issuers")
 
 
 def _check_url(url: str, where: str, *, plain_allowed: bool = False) -> None:

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from threading import Lock
 from typing import Final, TypeVar
 
 import anyio
@@ -27,6 +28,8 @@ from gateway.core.errors import LedgerUnavailable
 
 BUSY_SECONDS: Final = 0.25
 """How long to wait for another process that holds the file."""
+DEADLINE_SECONDS: Final = 1.0
+"""How long one use of the ledger may take, waiting for its turn included."""
 MAX_PENDING: Final = 1000
 MAX_PENDING_PER_SUBJECT: Final = 5
 """A person who is asked too often approves without reading."""
@@ -89,6 +92,7 @@ class SQLiteLedger:
         except (OSError, sqlite3.Error) as exc:
             raise LedgerUnavailable(f"{path}: the ledger cannot be opened ({exc})") from exc
         self._one_at_a_time = anyio.CapacityLimiter(1)
+        self._in_use = Lock()
         self._healthy = True
 
     async def situate(self, call: ToolCall, claims: Claims, now_ns: int) -> Situation:
@@ -144,9 +148,13 @@ class SQLiteLedger:
 
     async def _run(self, work: Callable[[], T]) -> T:
         try:
-            result = await anyio.to_thread.run_sync(
-                lambda: self._in_place(work), limiter=self._one_at_a_time
-            )
+            # A thread that hangs is left behind; should its insert still commit, a repeat joins it.
+            with anyio.fail_after(DEADLINE_SECONDS):
+                result = await anyio.to_thread.run_sync(
+                    lambda: self._in_place(work),
+                    limiter=self._one_at_a_time,
+                    abandon_on_cancel=True,
+                )
         except (OSError, OverflowError, sqlite3.Error) as exc:
             self._healthy = False
             raise LedgerUnavailable("the ledger did not answer") from exc
@@ -159,9 +167,15 @@ class SQLiteLedger:
         Raises:
             OSError: the path names another file, or none.
         """
-        if not os.path.samestat(self._path.stat(), self._opened):
-            raise OSError("the ledger's file was replaced")
-        return work()
+        # The limiter forgets a thread that was left behind; the connection must not.
+        if not self._in_use.acquire(timeout=DEADLINE_SECONDS):
+            raise TimeoutError("the ledger is still in use")
+        try:
+            if not os.path.samestat(self._path.stat(), self._opened):
+                raise OSError("the ledger's file was replaced")
+            return work()
+        finally:
+            self._in_use.release()
 
     def _pending(self, match: str, now_ns: int) -> Approval | None:
         row = self._db.execute(_PENDING, (match, now_ns)).fetchone()

@@ -20,6 +20,8 @@ METHODS: Final = ("POST", "GET", "DELETE")
 
 MAX_FORWARDED_BYTES: Final = 8 * 1024
 """Longest that the headers which are recorded and forwarded may be together."""
+MAX_VERSION: Final = 64
+"""Longest protocol version, in characters; records show it twice."""
 _FORWARDED: Final = frozenset(
     {
         "accept",
@@ -123,8 +125,9 @@ def _headers(lines: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
         if not _VALUE.match(value):
             raise _refused("header_value_refused", 400, f"{name} holds characters outside ASCII")
         headers[name] = value.decode("ascii")
-    forwarded = sum(len(value) for name, value in headers.items() if may_forward(name))
-    if forwarded > MAX_FORWARDED_BYTES:
+    kept = {name: value for name, value in headers.items() if may_forward(name)}
+    version = headers.get("mcp-protocol-version", "")
+    if sum(map(len, [*kept, *kept.values()])) > MAX_FORWARDED_BYTES or len(version) > MAX_VERSION:
         raise _refused("headers_too_large", 431, "send shorter headers")
     return headers
 

@@ -159,6 +159,8 @@ def test_an_anonymous_request_writes_little_however_large_it_is(allowing):
         request(allowing.url, PING, headers=[("Mcp-Param-X", "A" * 30_000)]),
         request(allowing.url, PING, headers=[("Mcp-Anything", "A" * 30_000)]),
         request(allowing.url, PING, headers=[("Mcp-Session-Id", "A" * 8_000)]),
+        request(allowing.url, PING, headers=[("Mcp-Param-" + "a" * 20_000, "1")]),
+        request(allowing.url, PING, headers=[("Mcp-Protocol-Version", "A" * 8_000)]),
         request(allowing.url, b'{"jsonrpc":"2.0","id":1,"method":"' + b"A" * 900_000 + b'"}'),
         request(allowing.url, b'{"jsonrpc":"2.0","method":"x","id":"' + b"A" * 900_000 + b'"}'),
         request(

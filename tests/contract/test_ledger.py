@@ -14,7 +14,12 @@ from gateway.core.call import ToolCall
 from gateway.core.claims import Claims
 from gateway.core.decision import ApprovalNeeded
 from gateway.core.errors import LedgerUnavailable
-from gateway.ledger.sqlite import MAX_PENDING, MAX_PENDING_PER_SUBJECT, SQLiteLedger
+from gateway.ledger.sqlite import (
+    DEADLINE_SECONDS,
+    MAX_PENDING,
+    MAX_PENDING_PER_SUBJECT,
+    SQLiteLedger,
+)
 from gateway.ports import Ledger
 from gateway.wire import mcp
 from tests.fakes import CLAIMS, FakeLedger
@@ -465,3 +470,25 @@ def test_what_is_no_ledger_keeps_its_mode(path: Path) -> None:
     with pytest.raises(LedgerUnavailable):
         SQLiteLedger(path)
     assert path.stat().st_mode & 0o777 == 0o644
+
+
+async def test_a_long_queue_is_not_waited_for_to_its_end(path: Path) -> None:
+    """House: what waits for the ledger outlives its caller, so the wait has one bound for all."""
+    ledger = SQLiteLedger(path)
+    refused: list[str] = []
+
+    async def hold(number: int) -> None:
+        with pytest.raises(LedgerUnavailable) as caught:
+            await ledger.hold(call(arguments={"n": number}), CLAIMS, HOLD, "call-1", NOW)
+        refused.append(caught.value.reason_code)
+
+    with closing(sqlite3.connect(path, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        # Forty turns of a quarter of a second each would be ten seconds.
+        with anyio.fail_after(4 * DEADLINE_SECONDS):
+            async with anyio.create_task_group() as tasks:
+                for number in range(40):
+                    tasks.start_soon(hold, number)
+    assert refused == ["ledger_unavailable"] * 40
+    assert not ledger.healthy()
+    ledger.close()

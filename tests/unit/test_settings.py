@@ -653,3 +653,11 @@ def test_several_issuers_must_say_whom_each_vouches_for(write: Write) -> None:
     assert "subjects" in refusal(write(MINIMAL + SECOND))
     both = MINIMAL + SECOND + 'subjects = ["spiffe://second.test/"]\n'
     assert len(load(write(both)).issuers) == 2
+
+
+@pytest.mark.parametrize(
+    "prefix", ["", "spiffe://issuer.test/", "spiffe://issuer.test/x", "spiffe:"]
+)
+def test_no_issuer_may_vouch_for_the_agents_of_another(write: Write, prefix: str) -> None:
+    """House: an empty or a shared beginning would let one mint the other's."""
+    assert "subjects" in refusal(write(MINIMAL + SECOND + f'subjects = ["{prefix}"]\n'))
