@@ -143,8 +143,10 @@ class SQLiteLedger:
         return self._healthy
 
     def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+        """Close the file, unless a thread that was left behind still uses it: that would crash."""
+        if self._in_use.acquire(timeout=DEADLINE_SECONDS):
+            self._db.close()
+            self._in_use.release()
 
     async def _run(self, work: Callable[[], T]) -> T:
         try:
