@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from gateway.core.decision import EFFECTS, IMPACTS
+from gateway.core.pointer import is_pointer
 
 PROTOCOLS: Final = ("mcp",)
 NEEDED_IMPACTS: Final = {"delete": "deletion", "escalate": "access"}
@@ -55,12 +56,11 @@ def faults(charter: Mapping[str, Any], systems: Mapping[str, Mapping[str, Any]])
 def system_faults(system: Mapping[str, Any]) -> list[Fault]:
     """Return everything that is wrong with one system of the catalogue; empty when it is sound."""
     found = list(_SYSTEM("", system))
-    if not found:
-        for name, tool in system["tools"].items():
-            needed = NEEDED_IMPACTS.get(tool["effect"])
-            if needed and needed not in tool["impacts"]:
-                must = f"`{name}` can {tool['effect']}, so its impacts must hold {needed}."
-                found.append(Fault("impact_missing", f"tools.{name}.impacts", must))
+    for name, tool in system["tools"].items() if not found else ():
+        needed = NEEDED_IMPACTS.get(tool["effect"])
+        if needed and needed not in tool["impacts"]:
+            must = f"`{name}` can {tool['effect']}, so its impacts must hold {needed}."
+            found.append(Fault("impact_missing", f"tools.{name}.impacts", must))
     return found
 
 
@@ -120,14 +120,15 @@ def _each(check: Check, *, empty: bool = False) -> Check:
     return checked
 
 
-def _named(check: Check) -> Check:
-    """Return a check for an object with any names, of which every value passes `check`."""
+def _named(check: Check, names: Check = lambda where, name: iter(())) -> Check:
+    """Return a check for an object of which every value passes `check`, every name `names`."""
 
     def checked(where: str, value: Any) -> Iterator[Fault]:
         if not isinstance(value, Mapping) or not value:
             yield _invalid(where, "a set with at least one entry")
             return
         for name, item in value.items():
+            yield from names(_join(where, name), name)
             yield from check(_join(where, name), item)
 
     return checked
@@ -135,10 +136,6 @@ def _named(check: Check) -> Check:
 
 def _one(allowed: Sequence[str], code: str) -> Check:
     return _is(lambda value: value in allowed, f"one of {', '.join(allowed)}", code)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_instant(value: Any) -> bool:
@@ -158,9 +155,8 @@ def _deny(where: str, value: Any) -> Iterator[Fault]:
 def _approval(where: str, value: Any) -> Iterator[Fault]:
     yield from _APPROVAL(where, value)
     if isinstance(value, Mapping) and not ("impacts" in value or "tools" in value):
-        yield Fault(
-            "member_missing", where, f"`{where}` must say which impacts or tools it is for."
-        )
+        must = f"`{where}` must say which impacts or tools it is for."
+        yield Fault("member_missing", where, must)
 
 
 _TEXT = _is(lambda value: isinstance(value, str) and bool(value.strip()), "a text, not empty")
@@ -171,7 +167,7 @@ _PATTERN = _is(
     lambda value: isinstance(value, str) and bool(_TOOLS.fullmatch(value)),
     "a tool's name, or its beginning and one `*`",
 )
-_NUMBER = _is(_is_number, "a number", "bound_invalid")
+_NUMBER = _is(lambda value: type(value) in (int, float), "a number", "bound_invalid")
 _TRUE = _is(lambda value: value is True, "true", "bound_invalid")
 _EFFECT = _one(EFFECTS, "effect_unknown")
 _IMPACT = _one(IMPACTS, "impact_unknown")
@@ -206,7 +202,14 @@ _CHARTER = _members(
         "task_required": _is(lambda value: isinstance(value, bool), "true or false"),
     }
 )
-_TOOL = _members({"effect": _EFFECT, "impacts": _each(_IMPACT, empty=True)}, {"domain": _TEXT})
+_MARKS = _named(
+    _one(("secret", "pii"), "redaction_class_unknown"),
+    _is(is_pointer, "a JSON pointer such as /card/number", "pointer_invalid"),
+)
+_TOOL = _members(
+    {"effect": _EFFECT, "impacts": _each(_IMPACT, empty=True)},
+    {"domain": _TEXT, "redact": _members({}, {"arguments": _MARKS, "result": _MARKS})},
+)
 _SYSTEM = _members(
     {
         "owner": _TEXT,

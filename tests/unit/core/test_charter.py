@@ -337,3 +337,46 @@ def test_catalogue_entry_that_classifies_wrongly_is_a_fault(
     """A tool that deletes or gives access is high-impact by its nature."""
     document = json.loads(json.dumps(system(**changes)))
     assert [(fault.code, fault.where) for fault in system_faults(document)] == [(code, where)]
+
+
+def marked(redact: Any) -> list[tuple[str, str]]:
+    """Return the faults of a system with one tool of which this is to be redacted."""
+    tool = {"effect": "read", "impacts": [], "redact": redact}
+    found = system_faults(system(tools={"x": tool}))
+    return [(fault.code, fault.where.removeprefix("tools.x.redact")) for fault in found]
+
+
+@pytest.mark.parametrize(
+    "redact",
+    [
+        {"arguments": {"/card": "secret"}},
+        {"result": {"/structuredContent/rows/*/e~1mail~0": "pii"}},
+        {"arguments": {"": "secret"}, "result": {"/": "pii", "/a//b": "secret"}},
+    ],
+)
+def test_values_are_marked_by_json_pointers(redact: Any) -> None:
+    """RFC 6901 §3, and `*`: every member or element."""
+    assert marked(redact) == []
+
+
+@pytest.mark.parametrize(
+    ("redact", "code", "where"),
+    [
+        ({}, "member_invalid", ""),
+        ("all", "member_invalid", ""),
+        ({"argument": {"/a": "secret"}}, "member_unknown", ".argument"),
+        ({"arguments": {}}, "member_invalid", ".arguments"),
+        ({"arguments": ["/a"]}, "member_invalid", ".arguments"),
+        ({"result": {"card": "secret"}}, "pointer_invalid", ".result.card"),
+        ({"result": {"$.card": "secret"}}, "pointer_invalid", ".result.$.card"),
+        ({"result": {"/a~2b": "secret"}}, "pointer_invalid", ".result./a~2b"),
+        ({"result": {"/a~": "pii"}}, "pointer_invalid", ".result./a~"),
+        ({"result": {7: "pii"}}, "pointer_invalid", ".result.7"),
+        ({"result": {"/a": "free"}}, "redaction_class_unknown", ".result./a"),
+        ({"result": {"/a": None}}, "redaction_class_unknown", ".result./a"),
+        ({"result": {"/a": ["pii"]}}, "redaction_class_unknown", ".result./a"),
+    ],
+)
+def test_mark_that_would_redact_nothing_is_a_fault(redact: Any, code: str, where: str) -> None:
+    """House: a misspelt mark would write a secret into evidence, without anybody noticing."""
+    assert marked(redact) == [(code, where)]
