@@ -1,17 +1,23 @@
 """The way back of one call: its outcome, recorded once, and its answer, given as far as possible.
 
-The outcome of a sent call is recorded exactly once, also when its caller has left; an answer that
-cannot be whole says so in the best way still open. Owned by the pipeline, for one call. Does not
-send and does not decide.
+The outcome of a sent call is recorded exactly once, also when its caller has left; a part of a
+stream is recorded before the piece that completes it goes on; an answer that cannot be whole says
+so in the best way still open. Every answer carries the receipt of its record. Owned by the
+pipeline, for one call. Does not send and does not decide.
 """
+
+from collections.abc import AsyncIterator
+from typing import Any, Self
 
 import anyio
 
 from gateway.core.answer import Status, Tally
 from gateway.core.decision import Decision, Hold, Permit
 from gateway.core.errors import EvidenceUnavailable, ExecutedUnrecorded, UpstreamError
-from gateway.core.facts import Trail
+from gateway.core.facts import Trail, returned
+from gateway.core.record import Receipt
 from gateway.ports import Caller, Clock, EvidenceLog, UpstreamResponse
+from gateway.wire import receipt as receipts
 from gateway.wire import refusal
 from gateway.wire.refusal import Refusal
 from gateway.wire.relay import Piece, error_event, is_event_stream
@@ -20,7 +26,7 @@ from gateway.wire.relay import Piece, error_event, is_event_stream
 async def answer(trail: Trail, decision: Decision, caller: Caller) -> None:
     """Answer a call that was not sent, or whose own answer cannot be given."""
     answer = refusal.answer(_refusal(trail, decision), trail.call)
-    await caller.start(answer.status, answer.headers)
+    await caller.start(answer.status, answer.headers | receipts.header(trail.receipt))
     await caller.finish(answer.body)
 
 
@@ -32,18 +38,46 @@ def _refusal(trail: Trail, decision: Decision) -> Refusal:
         decision_id=decision.policy.decision_id if decision.policy else None,
         failure=failure,
         approval=trail.approval if isinstance(decision, Hold) and not failure else None,
+        receipt=trail.closing or trail.receipt,
     )
 
 
 class Outcome:
-    """The outcome of one sent call, recorded once."""
+    """What is recorded of the way back of one sent call; the outcome itself once."""
 
-    def __init__(self, trail: Trail, evidence: EvidenceLog, clock: Clock) -> None:
+    def __init__(self, trail: Trail, permit: Permit, evidence: EvidenceLog, clock: Clock) -> None:
         self._trail = trail
+        self._effect = permit.classification.effect
         self._evidence = evidence
         self._clock = clock
         self._recorded = False
-        self.tally = Tally()
+        self._streamed = False
+        self._tally = Tally()
+
+    def begin(self, response: UpstreamResponse) -> "_Timed":
+        """Take the head of the answer; return its body."""
+        self._trail.mark("head", self._clock.monotonic_ns())
+        self._tally.begin(response.status, response.headers)
+        self._streamed = is_event_stream(response.headers)
+        return _Timed(response.body, self._trail, self._clock)
+
+    async def take(self, piece: Piece) -> None:
+        """Take a piece of the body before it goes on, and record what is due by now.
+
+        Raises:
+            ExecutedUnrecorded: that cannot be made durable; the log takes no more calls.
+        """
+        now = self._clock.monotonic_ns()
+        self._tally.add(piece.data, now)
+        if piece.final:
+            await self.record("completed")
+        elif self._streamed and self._tally.part_due(now):
+            await self._append("stream-part", self._tally.part())
+            self._tally.part_kept()
+
+    def gave(self, piece: Piece) -> None:
+        """Note that the caller has this piece."""
+        self._tally.relayed += len(piece.data)
 
     async def record(self, status: Status, failure: UpstreamError | None = None) -> None:
         """Record the outcome, unless that was done or tried.
@@ -54,21 +88,25 @@ class Outcome:
         if self._recorded:
             return
         self._recorded = True
-        clock, trail = self._clock, self._trail
-        fields = self.tally.outcome(
-            trail.call_id,
-            status,
-            failure.reason_code if failure else None,
-            clock.wall_ns(),
-            clock.monotonic_ns() - trail.monotonic_ns,
+        self._trail.mark("total", self._clock.monotonic_ns())
+        about = self._tally.outcome(status, failure.reason_code if failure else None)
+        self._trail.closing = await self._append(
+            "outcome", {**about, "timings": self._trail.timings()}
         )
+
+    async def _append(self, kind: str, about: dict[str, Any]) -> Receipt:
+        """Append a record of the way back; after one that is lost there will be no other."""
+        clock = self._clock
+        fields = {**returned(self._trail, clock.wall_ns(), clock.monotonic_ns()), **about}
         try:
             # Shielded: a queued record cannot be taken back; the log bounds the wait itself.
             with anyio.CancelScope(shield=True):
-                await self._evidence.append("outcome", fields)
+                receipt = await self._evidence.append(kind, fields, effect=self._effect)
         except EvidenceUnavailable as exc:
-            self._evidence.latch("the outcome of an executed call could not be recorded")
-            raise ExecutedUnrecorded("the outcome could not be recorded") from exc
+            self._recorded = True
+            self._evidence.latch(f"the {kind} of an executed call could not be recorded")
+            raise ExecutedUnrecorded(f"the {kind} could not be recorded") from exc
+        return receipt
 
     async def failed(
         self, failure: UpstreamError | ExecutedUnrecorded
@@ -82,10 +120,27 @@ class Outcome:
         return failure
 
 
+class _Timed:
+    """A body whose first byte is timed."""
+
+    def __init__(self, body: AsyncIterator[bytes], trail: Trail, clock: Clock) -> None:
+        self._body, self._trail, self._clock = body, trail, clock
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk = await anext(self._body)
+        if chunk:
+            self._trail.mark("first_byte", self._clock.monotonic_ns())
+        return chunk
+
+
 class Reply:
     """The answer as far as it has gone out: a stream's head at once, another's with its body."""
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, trail: Trail, caller: Caller) -> None:
+        self._trail = trail
         self._caller = caller
         self._response: UpstreamResponse | None = None
         self._streamed = False
@@ -100,14 +155,15 @@ class Reply:
             await self._start(response)
 
     async def write(self, piece: Piece) -> None:
-        """Write a piece of the body."""
+        """Write a piece of the body; the final one gets the receipt of the outcome."""
         if self._response and not self._started:
             await self._start(self._response)
         self._ended = piece.final
-        await (self._caller.finish if piece.final else self._caller.write)(piece.data)
+        await (self._caller.finish if piece.final else self._caller.write)(self._spliced(piece))
 
-    async def break_off(self, trail: Trail, permit: Permit) -> None:
+    async def break_off(self, permit: Permit) -> None:
         """Say that no whole answer will come, in the best way that is still open."""
+        trail = self._trail
         if self._ended:
             return  # The answer is whole; what failed came after it.
         if not self._started:
@@ -120,4 +176,13 @@ class Reply:
 
     async def _start(self, response: UpstreamResponse) -> None:
         self._started = True
-        await self._caller.start(response.status, response.headers)
+        headers = {**response.headers, **receipts.header(self._trail.receipt)}
+        await self._caller.start(response.status, headers)
+
+    def _spliced(self, piece: Piece) -> bytes:
+        closing = self._trail.closing
+        if closing is None or piece.message is None or self._trail.decoded.action != "tools/call":
+            return piece.data
+        if piece.message == "event":
+            return receipts.event_with_receipt(piece.data, closing)
+        return receipts.with_receipt(piece.data, closing)

@@ -4,9 +4,10 @@
            → record outcome → encode
 
 Invariants: nothing is sent without a permit; nothing is sent before its intent is durable; the
-caller does not get the last byte before the outcome is durable; a refusal is recorded like a
-permit; a failure of any step before sending is a denial. A `Hold` ends the line: its approved
-repeat walks it again from the top. Knows ports, never adapters. Does not admit (`app`, `wire`).
+caller does not get the last byte before the outcome is durable, nor a long stream's bytes much
+before their part is; a refusal is recorded like a permit; a failure of any step before sending is a
+denial. A `Hold` ends the line: its approved repeat walks it again from the top. Knows ports, never
+adapters. Does not admit (`app`, `wire`).
 """
 
 import secrets
@@ -43,6 +44,7 @@ from gateway.ports import (
     Upstream,
 )
 from gateway.wire import mcp
+from gateway.wire.receipt import MAX_SPLICED
 from gateway.wire.relay import pieces
 
 INLINE_BYTES: Final = 32 * 1024
@@ -97,20 +99,25 @@ def _begin(request: Request, clock: Clock) -> Trail:
 
 async def _decide(trail: Trail, ports: Ports, refused: WireError | None) -> Decision:
     """Walk from decode to decide; a failure on the way is a denial that names its step."""
-    step = "admit"
+    step, now = "admit", ports.clock.monotonic_ns
     try:
         if refused:
             raise refused
         step = "decode"
         call = trail.call = await _decode(trail.request)
+        trail.mark("decoded", now())
         step = "authenticate"
         claims = trail.claims = await ports.authenticator.authenticate(trail.request.credential)
+        trail.mark("authenticated", now())
         step = "situate"
         situation = await ports.ledger.situate(call, claims, trail.began_ns)
         trail.approval = situation.approval
+        trail.mark("situated", now())
         step = "decide"
         trail.document = decision_input(call, claims, situation, trail.call_id, trail.began_ns)
-        return await ports.decision_point.decide(dumps(trail.document))
+        decision = await ports.decision_point.decide(dumps(trail.document))
+        trail.mark("decided", now())
+        return decision
     except GatewayError as failure:
         trail.failure = failure
         return Deny.because(failure, step)
@@ -137,33 +144,36 @@ async def _hold(trail: Trail, hold: Hold, ports: Ports) -> Decision:
 
 async def _record(trail: Trail, decision: Decision, ports: Ports) -> None:
     """Record the intent of a permitted call, or the refusal."""
-    kind = "intent" if isinstance(decision, Permit) else "refusal"
+    permit = decision if isinstance(decision, Permit) else None
+    kind, effect = ("intent", permit.classification.effect) if permit else ("refusal", None)
     try:
-        fields = facts.decided(trail, decision, ports.clock.monotonic_ns())
-        await ports.evidence.append(kind, fields)
+        fields = facts.decided(trail, decision)
+        trail.receipt = await ports.evidence.append(kind, fields, effect=effect)
+        trail.mark("recorded", ports.clock.monotonic_ns())
     except EvidenceUnavailable as failure:
         trail.failure = failure
 
 
 async def _forward(trail: Trail, permit: Permit, caller: Caller, ports: Ports) -> None:
     """Send the call, relay its answer, and record the outcome before the last byte."""
-    call, reply = trail.decoded, Reply(caller)
-    outcome = Outcome(trail, ports.evidence, ports.clock)
+    call, reply = trail.decoded, Reply(trail, caller)
+    outcome = Outcome(trail, permit, ports.evidence, ports.clock)
+    # A tool's JSON answer is held until it is whole, for the receipt that goes into it.
+    hold = MAX_SPLICED if call.action == "tools/call" else 0
     try:
         # A caller that left while its intent was written is gone before anything is sent.
         await checkpoint_if_cancelled()
         async with ports.upstream.send(call) as response:
-            outcome.tally.begin(response.status, response.headers)
+            body = outcome.begin(response)
             await reply.head(response)
-            async with aclosing(pieces(response.headers, response.body, call.rpc_id)) as relayed:
+            async with aclosing(pieces(response.headers, body, call.rpc_id, hold)) as relayed:
                 async for piece in relayed:
-                    outcome.tally.add(piece.data)
-                    if piece.final:
-                        await outcome.record("completed")
+                    await outcome.take(piece)
                     await reply.write(piece)
+                    outcome.gave(piece)
     except (UpstreamError, ExecutedUnrecorded) as failure:
         trail.failure = await outcome.failed(failure)
-        await reply.break_off(trail, permit)
+        await reply.break_off(permit)
     finally:
         # Still open only if the caller left, or if something happened that nobody foresaw.
         with suppress(ExecutedUnrecorded):

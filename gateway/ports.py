@@ -91,8 +91,17 @@ class DecisionPoint(Protocol):
 class EvidenceLog(Protocol):
     """The append-only log; there is one writer a log."""
 
-    async def append(self, kind: str, fields: Mapping[str, Any]) -> Receipt:
+    async def append(
+        self, kind: str, fields: Mapping[str, Any], *, effect: str | None = None
+    ) -> Receipt:
         """Append one record; durable on disk when this returns. May be called concurrently.
+
+        Args:
+            kind: one of `core.record.KINDS`.
+            fields: the record without its envelope; not changed afterwards.
+            effect: what the catalogue says the call does (`core.decision.EFFECTS`), None for what
+                no catalogue knows. It decides how hard the log tries to make the record last, and
+                whether a nearly full disk still takes it.
 
         Raises:
             EvidenceUnavailable: it is not durable and never will be acknowledged.

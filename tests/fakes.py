@@ -24,11 +24,12 @@ from gateway.core.errors import (
 from gateway.core.record import Receipt
 from gateway.ports import UpstreamResponse
 from tests.fakes_clock import FakeClock
-from tests.fakes_evidence import FakeEvidenceLog
+from tests.fakes_evidence import ORIGIN, FakeEvidenceLog
 from tests.fakes_policy import PERMIT, STAMP, FakeDecisionPoint
 
 __all__ = [
     "CLAIMS",
+    "ORIGIN",
     "PERMIT",
     "STAMP",
     "FakeAuthenticator",
@@ -181,13 +182,15 @@ class GatedEvidenceLog(FakeEvidenceLog):
         super().__init__(tape)
         self.gates: dict[str, Gate] = {}
 
-    async def append(self, kind: str, fields: Mapping[str, Any]) -> Receipt:
+    async def append(
+        self, kind: str, fields: Mapping[str, Any], *, effect: str | None = None
+    ) -> Receipt:
         """See `EvidenceLog.append`."""
         if kind in self.gates:
             await self.gates[kind].passed()
         before = len(self.records)
         try:
-            return await super().append(kind, fields)
+            return await super().append(kind, fields, effect=effect)
         finally:
             if len(self.records) > before:
                 self.tape.append(("durable", kind))

@@ -9,6 +9,9 @@ from typing import Any
 from gateway.core.errors import EvidenceUnavailable
 from gateway.core.record import KINDS, Receipt
 
+ORIGIN = "fake.example/bailiwick/0"
+"""Name of the log, as its receipts carry it."""
+
 
 class FakeEvidenceLog:
     """An `EvidenceLog` in memory; `tape` may be shared with other fakes to see the order of things.
@@ -20,6 +23,10 @@ class FakeEvidenceLog:
         self.tape: list[tuple[str, str]] = [] if tape is None else tape
         self.records: list[tuple[str, dict[str, Any]]] = []
         """Kind and fields of every record that is durable."""
+        self.receipts: list[Receipt] = []
+        """Where each of them stands."""
+        self.effects: list[tuple[str, str | None]] = []
+        """Kind and effect of every attempt."""
         self.latched: str | None = None
         self._failures: list[tuple[str | None, bool]] = []
         self._writing = True
@@ -28,8 +35,11 @@ class FakeEvidenceLog:
         """Fail the next append (of this kind); with `after`, only once the record is stored."""
         self._failures.append((kind, after))
 
-    async def append(self, kind: str, fields: Mapping[str, Any]) -> Receipt:
+    async def append(
+        self, kind: str, fields: Mapping[str, Any], *, effect: str | None = None
+    ) -> Receipt:
         """See `EvidenceLog.append`."""
+        self.effects.append((kind, effect))
         self.tape.append(("append", kind))
         if self.latched is not None:
             raise EvidenceUnavailable(f"the evidence log has stopped: {self.latched}")
@@ -39,11 +49,12 @@ class FakeEvidenceLog:
         self._writing = failure is None
         if failure is not None and not failure[1]:
             raise EvidenceUnavailable("the fake was told to fail")
+        seq = len(self.records)
         self.records.append((kind, dict(fields)))
+        self.receipts.append(Receipt(seq, f"sha256:{seq:064x}", ORIGIN))
         if failure is not None:
             raise EvidenceUnavailable("the fake was told to lose the answer")
-        seq = len(self.records) - 1
-        return Receipt(seq, f"sha256:{seq:064x}")
+        return self.receipts[-1]
 
     def latch(self, why: str) -> None:
         """See `EvidenceLog.latch`."""

@@ -1,61 +1,129 @@
-"""What came back from an upstream: counted, digested and, while small, kept.
+"""What came back from an upstream: counted, digested and kept, whole or in parts.
 
-The tally sees the very bytes that the caller gets. Does not change or judge what it sees.
+The tally sees the upstream's very bytes, before the gateway's receipt is put into them. A stream is
+kept in parts, so that a long one does not wait for its end to be on disk and is not held in memory;
+the outcome then has the rest. Does not change, redact or judge what it sees.
 """
 
 import hashlib
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from gateway.core.instant import iso
-
 KEPT_BYTES: Final = 32 * 1024
-"""Longest body that a record holds in line."""
+"""Longest body that a record holds in line; the recorder moves longer ones out of it."""
+MAX_KEPT: Final = 8 * 1024 * 1024
+"""Longest body, or part of one, that is kept; of a longer one only length and digest are."""
+PART_BYTES: Final = 1024 * 1024
+"""Bytes since the last part of a stream at which the next one is due."""
+PART_NS: Final = 5_000_000_000
+"""Age of the oldest byte since the last part at which the next one is due, when a piece comes."""
 
 Status = Literal["completed", "upstream_failed", "abandoned"]
+
+
+class Kept:
+    """Bytes with their length and digest; past `MAX_KEPT` only those two."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self._bytes = bytearray()
+        self.length = 0
+
+    def add(self, piece: bytes) -> None:
+        """Take some more bytes."""
+        self._digest.update(piece)
+        self.length += len(piece)
+        if self.truncated:
+            self._bytes.clear()
+        else:
+            self._bytes += piece
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the bytes were too many to be kept; half a body would look like a whole one."""
+        return self.length > MAX_KEPT
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all of them, as `sha256:<hex>`."""
+        return "sha256:" + self._digest.hexdigest()
+
+    def text(self) -> str | None:
+        """Return the bytes as text; None when they are not UTF-8 or were not kept."""
+        if self.truncated:
+            return None
+        try:
+            return self._bytes.decode("utf-8")
+        except UnicodeDecodeError:
+            return None
 
 
 class Tally:
     """A running account of one answer. Owned by the pipeline, for one call."""
 
     def __init__(self) -> None:
-        self._digest = hashlib.sha256()
-        self._kept = bytearray()
+        self._whole = hashlib.sha256()
         self._length = 0
+        self._rest = Kept()
+        self._rest_began_ns = 0
+        self._parts = 0
         self._http_status: int | None = None
         self._headers: dict[str, str] = {}
+        self.relayed = 0
+        """Bytes of the body that the caller has been given."""
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
         """Take the head of the answer."""
         self._http_status, self._headers = status, dict(headers)
 
-    def add(self, piece: bytes) -> None:
+    def add(self, piece: bytes, now_monotonic_ns: int) -> None:
         """Count a piece of the body."""
-        self._digest.update(piece)
+        if not self._rest.length:
+            self._rest_began_ns = now_monotonic_ns
+        self._whole.update(piece)
         self._length += len(piece)
-        if self._length <= KEPT_BYTES:
-            self._kept += piece
+        self._rest.add(piece)
 
-    def outcome(
-        self, call_id: str, status: Status, error: str | None, now_ns: int, took_ns: int
-    ) -> dict[str, Any]:
-        """Return the fields of the `outcome` record."""
-        body = self._text() if self._length <= KEPT_BYTES else None
+    def part_due(self, now_monotonic_ns: int) -> bool:
+        """Say whether what came since the last part is large or old enough to be one."""
+        if not self._rest.length:
+            return False
+        old = now_monotonic_ns - self._rest_began_ns >= PART_NS
+        return old or self._rest.length >= PART_BYTES
+
+    def part(self) -> dict[str, Any]:
+        """Return the fields of a `stream-part` with what came since the last one."""
         return {
-            "time": iso(now_ns),
-            "call_id": call_id,
+            "index": self._parts,
+            "offset": self._length - self._rest.length,
+            "bytes": self._rest.length,
+            "digest": self._rest.digest,
+            "body": self._rest.text(),
+            "blob": None,
+            "truncated": self._rest.truncated,
+        }
+
+    def part_kept(self) -> None:
+        """Begin the next part: the one before is durable."""
+        self._parts += 1
+        self._rest = Kept()
+
+    def outcome(self, status: Status, error: str | None) -> dict[str, Any]:
+        """Return what the `outcome` record says about the answer.
+
+        `relayed_bytes` is null for a completed one, whose last piece goes out after the record.
+        """
+        return {
             "status": status,
             "error": error,
             "http_status": self._http_status,
             "headers": self._headers,
             "body_bytes": self._length,
-            "body_digest": "sha256:" + self._digest.hexdigest(),
-            "body": body,
-            "timings": {"total_ns": took_ns},
+            "body_digest": "sha256:" + self._whole.hexdigest(),
+            "body": self._rest.text(),
+            "blob": None,
+            "truncated": self._rest.truncated,
+            "parts": self._parts,
+            "relayed_bytes": None if status == "completed" else self.relayed,
+            "checks": [],
         }
-
-    def _text(self) -> str | None:
-        try:
-            return self._kept.decode("utf-8")
-        except UnicodeDecodeError:
-            return None

@@ -38,6 +38,11 @@ class Request:
             raise ValueError("the credential is not one of a request's headers")
 
     @property
+    def path(self) -> str | None:
+        """The path that the target stands for, spelled plainly; None if it was not admitted."""
+        return f"/{self.system}/mcp" if self.system else None
+
+    @property
     def body_digest(self) -> str:
         """SHA-256 of the body as received, which is also what is forwarded."""
         return digest(self.body)
@@ -61,6 +66,8 @@ class ToolCall:
     """JSON-RPC id; None when no response is expected."""
     other: Mapping[str, Any] = field(default_factory=dict)
     """What else the request says, such as the answers of a later round; it is forwarded too."""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    """`_meta` of the request: what the caller says about the call. Claims, for evidence only."""
     protocol: Literal["mcp"] = "mcp"
 
     @property

@@ -1,20 +1,36 @@
 """What one call leaves behind: the fields of its `intent`, `refusal` and `outcome` records.
 
 A refusal has exactly the fields of an intent, so that nobody learns less about a call because it
-was refused. Facts that were not reached on the line are null, never left out. Holds no token: the
-credential appears as its digest. Does not write records.
+was refused. Facts that were not reached on the line are null, never left out, and so are those that
+a later feature will know. Holds no token: the credential appears as its digest. Each member is
+explained in `gateway/evidence/schema/record.schema.json`. Does not write records.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, get_args
 
 from gateway.core.approval import Approval
 from gateway.core.call import Request, ToolCall
 from gateway.core.claims import Claims
-from gateway.core.decision import Decision, effect_name
+from gateway.core.decision import Decision, Permit, effect_name
 from gateway.core.errors import GatewayError
 from gateway.core.instant import iso
+from gateway.core.record import Receipt
+from gateway.core.trace import correlation
+
+Step = Literal[
+    "decoded",
+    "authenticated",
+    "situated",
+    "decided",
+    "recorded",
+    "head",
+    "first_byte",
+    "total",
+]
+"""What is timed, in order: `recorded` is the intent's durability, `total` the outcome."""
+STEPS: Final[tuple[Step, ...]] = get_args(Step)
 
 
 @dataclass(slots=True)
@@ -33,6 +49,20 @@ class Trail:
     """The decision input, if the call got as far as a decision."""
     failure: GatewayError | None = None
     """What broke the line, if something did."""
+    receipt: Receipt | None = None
+    """Where the intent or the refusal stands in the log."""
+    closing: Receipt | None = None
+    """Where the outcome stands, once there is one."""
+    reached: dict[Step, int] = field(default_factory=dict)
+    """Nanoseconds from the start of the line to each step that was reached."""
+
+    def mark(self, step: Step, now_monotonic_ns: int) -> None:
+        """Note that a step was reached now; only the first time counts."""
+        self.reached.setdefault(step, now_monotonic_ns - self.monotonic_ns)
+
+    def timings(self) -> dict[str, int | None]:
+        """Return the timings as records keep them."""
+        return {f"{step}_ns": self.reached.get(step) for step in STEPS}
 
     @property
     def decoded(self) -> ToolCall:
@@ -49,31 +79,75 @@ class Trail:
         return self.claims
 
 
-def decided(trail: Trail, decision: Decision, now_monotonic_ns: int) -> dict[str, Any]:
+def decided(trail: Trail, decision: Decision) -> dict[str, Any]:
     """Return the fields of an `intent` or a `refusal`."""
     call, claims, approval = trail.call, trail.claims, trail.approval
     return {
         "time": iso(trail.began_ns),
+        "monotonic_ns": trail.monotonic_ns,
         "call_id": trail.call_id,
-        "identity": claims.as_evidence() if claims else None,
-        "request": _request(trail.request),
+        "correlation": correlation(trail.request, call),
+        "identity": _identity(claims) if claims else None,
+        "request": _request(trail.request, forwarded=isinstance(decision, Permit)),
         "call": _call(call) if call else None,
         "decision": decision_fields(decision),
-        "approval": {"id": approval.id, "state": approval.state} if approval else None,
+        "approval": _approval(approval) if approval else None,
+        "credential": {"reference": None, "scope": None, "ttl": None, "lease": None},
         "input": trail.document,
-        "timings": {"decided_ns": now_monotonic_ns - trail.monotonic_ns},
+        "timings": trail.timings(),
     }
 
 
-def _request(request: Request) -> dict[str, Any]:
+def returned(trail: Trail, now_ns: int, now_monotonic_ns: int) -> dict[str, Any]:
+    """Return what every record of the way back (`stream-part`, `outcome`) begins with."""
+    call = trail.decoded
+    return {
+        "time": iso(now_ns),
+        "monotonic_ns": now_monotonic_ns,
+        "call_id": trail.call_id,
+        "system": call.system,
+        "tool": call.name if call.resource_type == "tool" else None,
+    }
+
+
+def _identity(claims: Claims) -> dict[str, Any]:
+    return {
+        **claims.as_evidence(),
+        "tenant": claims.tenant,
+        "on_behalf_of": claims.on_behalf_of,
+        "cnf": None,
+        "proof": "bearer",
+        "certificate": None,
+        "revocation": None,
+    }
+
+
+def _request(request: Request, *, forwarded: bool) -> dict[str, Any]:
     return {
         "method": request.method,
         "target": request.target,
+        "path": request.path,
         "system": request.system,
         "source": request.source,
+        "upstream": {"address": None, "spki_digest": None},
         "headers": dict(request.headers),
         "body_bytes": len(request.body),
         "body_digest": request.body_digest,
+        "forwarded_digest": request.body_digest if forwarded else None,
+    }
+
+
+def _approval(approval: Approval) -> dict[str, Any]:
+    return {
+        "id": approval.id,
+        "state": approval.state,
+        "expires_at": iso(approval.expires_at),
+        "binding_digest": None,
+        "approvers": None,
+        "quorum": None,
+        "consumed_at": None,
+        "break_glass": None,
+        "reason": None,
     }
 
 
@@ -86,6 +160,7 @@ def _call(call: ToolCall) -> dict[str, Any]:
         "action": call.action,
         "resource_type": call.resource_type,
         "name": call.name,
+        "definition_digest": None,
     }
 
 

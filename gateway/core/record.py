@@ -10,23 +10,45 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gateway.core.canonical import MAX_DEPTH, dumps, parse_object
+from gateway.core.canonical import MAX_DEPTH, dumps, loads_exact, parse_object
 from gateway.core.errors import MalformedMessage, VerificationError
 
 VERSION: Final = 1
 """Version of the record format, the member `v` of every record."""
 NO_PREV: Final = "sha256:" + "0" * 64
 """`prev` of the first record of a log."""
-KINDS: Final = frozenset({"start", "stop", "segment", "gap", "intent", "outcome", "refusal"})
+KINDS: Final = frozenset(
+    {
+        "start",
+        "stop",
+        "segment",
+        "seal",
+        "gap",
+        "heartbeat",
+        "key-rotate",
+        "archive",
+        "intent",
+        "refusal",
+        "stream-part",
+        "outcome",
+    }
+)
 """`intent` and `outcome` frame a permitted call; `refusal` is a denied or held one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Where a durable record stands in the log."""
+    """Where a durable record stands in the log: what a caller keeps to prove an omission later."""
 
     seq: int
     leaf_hash: str
+    """`sha256:<hex>` of the line."""
+    origin: str = ""
+    """Name of the log, as its checkpoints carry it."""
+
+    def as_evidence(self) -> dict[str, str | int]:
+        """Return the receipt as callers get it."""
+        return {"origin": self.origin, "seq": self.seq, "leaf_hash": self.leaf_hash}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +83,38 @@ def decode(line: bytes) -> Record:
     Raises:
         VerificationError: the line is not a record of this format (`record_unreadable`).
     """
-    if b"\n" in line:
-        raise _unreadable("it is more than one line, or still has its newline")
-    try:
-        fields = parse_object(line, max_integer=2**63 - 1, max_depth=2 * MAX_DEPTH)
-    except MalformedMessage as exc:
-        raise _unreadable(exc.message) from exc
-    version, seq, prev, kind = (fields.get(name) for name in ("v", "seq", "prev", "kind"))
+    fields = members(line)
+    return Record(fields["seq"], fields["prev"], fields["kind"], fields, leaf_hash(line))
+
+
+def members(line: bytes) -> dict[str, Any]:
+    """Read one line strictly and return its members; the envelope among them is well-formed.
+
+    Raises:
+        VerificationError: the line is not a record of this format (`record_unreadable`).
+    """
+    fields = loads_exact(line, max_depth=2 * MAX_DEPTH)
+    if fields is None:
+        fields = _parse(line)
+    version, seq, kind = fields.get("v"), fields.get("seq"), fields.get("kind")
     # `type(...) is int`, because True and 1.0 equal 1.
     if type(version) is not int or version != VERSION:
         raise _unreadable("its version is unknown")
-    if type(seq) is not int or seq < 0 or not isinstance(prev, str):
+    if type(seq) is not int or seq < 0 or not isinstance(fields.get("prev"), str):
         raise _unreadable("its envelope (v, seq, prev) is not that of a record")
     if not isinstance(kind, str) or kind not in KINDS:
         raise _unreadable("its kind is unknown")
-    return Record(seq, prev, kind, fields, leaf_hash(line))
+    return fields
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    """Read a line that our encoder may not have written, or that may break a rule."""
+    if b"\n" in line:
+        raise _unreadable("it is more than one line, or still has its newline")
+    try:
+        return parse_object(line, max_integer=2**63 - 1, max_depth=2 * MAX_DEPTH)
+    except MalformedMessage as exc:
+        raise _unreadable(exc.message) from exc
 
 
 def _unreadable(why: str) -> VerificationError:

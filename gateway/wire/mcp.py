@@ -72,10 +72,12 @@ def decode(request: Request) -> ToolCall:
 
 
 def _call(request: Request, message: Message, era: Era, version: str | None) -> ToolCall:
-    params = message.params
+    params, meta = message.params, message.params.get("_meta", {})
     if message.method not in _NAMED:
         arguments = {key: value for key, value in params.items() if key != "_meta"}
-        return ToolCall(request, message.method, "server", "", arguments, era, version, message.id)
+        return ToolCall(
+            request, message.method, "server", "", arguments, era, version, message.id, meta=meta
+        )
     resource_type, member = _NAMED[message.method]
     name = params.get(member)
     if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
@@ -83,10 +85,19 @@ def _call(request: Request, message: Message, era: Era, version: str | None) -> 
     arguments = params.get("arguments", {})
     if not isinstance(arguments, dict):
         raise _params_refused(message, "params.arguments is not an object")
-    # `_meta` is left out: it carries progress tokens, which differ in every repeat.
+    # `_meta` stands apart: it carries progress tokens, which differ in every repeat.
     other = {key: value for key, value in params.items() if key not in (member, *_NOT_OTHER)}
     return ToolCall(
-        request, message.method, resource_type, name, arguments, era, version, message.id, other
+        request,
+        message.method,
+        resource_type,
+        name,
+        arguments,
+        era,
+        version,
+        message.id,
+        other,
+        meta,
     )
 
 

@@ -24,7 +24,9 @@ from gateway.core.errors import (
     UpstreamError,
     WireError,
 )
+from gateway.core.record import Receipt
 from gateway.wire.jsonrpc import METHOD_NOT_FOUND, REFUSED
+from gateway.wire.receipt import KEY
 
 RETRY_AFTER_SECONDS: Final = 30
 """What a caller is told to wait before it repeats a held call, or asks an unready gateway again."""
@@ -48,6 +50,8 @@ class Refusal:
     decision_id: str | None = None
     failure: GatewayError | None = None
     approval: Approval | None = None
+    receipt: Receipt | None = None
+    """Where the newest record of the call stands; None if there is none."""
 
     def facts(self) -> dict[str, Any]:
         """Return the members that a machine reads, the same in every shape."""
@@ -61,6 +65,10 @@ class Refusal:
                 "retry_after_seconds": RETRY_AFTER_SECONDS,
             }
         return facts
+
+    def data(self) -> dict[str, Any]:
+        """Return the facts with the receipt, for a shape that has one place for both."""
+        return self.facts() | ({"receipt": self.receipt.as_evidence()} if self.receipt else {})
 
     def sentence(self) -> str:
         """Return what a person or a model reads."""
@@ -131,13 +139,15 @@ def _error_result(refusal: Refusal, call: ToolCall) -> dict[str, Any]:
         "isError": True,
         "_meta": {"bailiwick/refusal": refusal.facts()},
     }
+    if refusal.receipt:
+        result["_meta"][KEY] = refusal.receipt.as_evidence()
     if call.era == "modern":
         result["resultType"] = "complete"
     return result
 
 
 def _rpc_error(rpc_id: RequestId | None, code: int, refusal: Refusal) -> dict[str, Any]:
-    error = {"code": code, "message": refusal.sentence(), "data": refusal.facts()}
+    error = {"code": code, "message": refusal.sentence(), "data": refusal.data()}
     return {"jsonrpc": "2.0", "id": rpc_id, "error": error}
 
 
@@ -147,7 +157,7 @@ def rpc_error(rpc_id: RequestId | None, refusal: Refusal) -> bytes:
 
 
 def _plain(refusal: Refusal) -> dict[str, Any]:
-    return {"error": {"message": refusal.sentence(), **refusal.facts()}}
+    return {"error": {"message": refusal.sentence(), **refusal.data()}}
 
 
 def _retry(refusal: Refusal) -> dict[str, str]:

@@ -2,13 +2,14 @@
 
 The caller may get every piece but the final one at once; the final one waits for its outcome to be
 on disk. In an event stream it is the event that answers the request; in any other body it is the
-last chunk. The bytes are not changed. Does not record and does not write to the caller.
+last chunk, or all of a JSON body that a receipt will be put into. The bytes are not changed here.
+Does not record and does not write to the caller.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import anyio
 
@@ -26,23 +27,36 @@ class Piece:
 
     data: bytes
     final: bool = False
+    message: Literal["json", "event"] | None = None
+    """What a final piece is, when it holds the whole answer: a JSON body, or one event."""
 
 
 def is_event_stream(headers: Mapping[str, str]) -> bool:
     """Say whether these response headers announce server-sent events."""
-    media_type = headers.get("content-type", "").partition(";")[0]
-    return media_type.strip().lower() == "text/event-stream"
+    return _media_type(headers) == "text/event-stream"
+
+
+def _media_type(headers: Mapping[str, str]) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def pieces(
-    headers: Mapping[str, str], body: AsyncIterator[bytes], rpc_id: RequestId | None
+    headers: Mapping[str, str], body: AsyncIterator[bytes], rpc_id: RequestId | None, hold: int = 0
 ) -> AsyncGenerator[Piece, None]:
     """Cut a body as its media type asks for.
+
+    Args:
+        headers: of the response.
+        body: its chunks.
+        rpc_id: of the request, which tells its answer from other events.
+        hold: longest JSON body, in bytes, that becomes one piece; a longer one comes in chunks.
 
     Raises:
         UpstreamError: whatever `body` raises, or an event that is too long.
     """
-    return _events(body, rpc_id) if is_event_stream(headers) else _chunks(body)
+    if is_event_stream(headers):
+        return _events(body, rpc_id)
+    return _chunks(body, hold if _media_type(headers) == "application/json" else 0)
 
 
 def error_event(message: bytes) -> bytes:
@@ -50,14 +64,20 @@ def error_event(message: bytes) -> bytes:
     return b"event: message\ndata: " + message + b"\n\n"
 
 
-async def _chunks(body: AsyncIterator[bytes]) -> AsyncGenerator[Piece, None]:
-    held = b""
+async def _chunks(body: AsyncIterator[bytes], hold: int) -> AsyncGenerator[Piece, None]:
+    whole, held = hold > 0, bytearray()
     async for chunk in body:
-        if held and chunk:
-            yield Piece(held)
+        if whole and len(held) + len(chunk) <= hold:
+            held += chunk
+            continue
+        whole = False
         # An empty chunk is no last chunk: what is held may be the end of the body.
-        held = chunk or held
-    yield Piece(held, final=True)
+        if not chunk:
+            continue
+        if held:
+            yield Piece(bytes(held))
+        held = bytearray(chunk)
+    yield Piece(bytes(held), final=True, message="json" if whole else None)
 
 
 async def _events(
@@ -70,7 +90,7 @@ async def _events(
             if event.answers(rpc_id):
                 if passed:
                     yield Piece(passed)
-                yield Piece(event.raw, final=True)
+                yield Piece(event.raw, final=True, message="event")
                 await _drain(body)
                 return
             passed += event.raw

@@ -62,6 +62,17 @@ async def test_a_receipt_says_where_the_record_stands(subject: Subject) -> None:
     assert second.seq == first.seq + 1
     assert first.leaf_hash != second.leaf_hash
     assert first.leaf_hash.startswith("sha256:") and len(first.leaf_hash) == 71
+    assert first.origin == second.origin != ""
+
+
+@pytest.mark.parametrize("effect", [None, "read", "write", "no such effect"])
+async def test_a_record_is_taken_whatever_its_call_does(
+    subject: Subject, effect: str | None
+) -> None:
+    """EvidenceLog.append: while there is room, the effect decides only how hard the log tries."""
+    with anyio.fail_after(5):
+        await subject.log.append("intent", {"call_id": "a"}, effect=effect)
+    assert subject.appended() == ["a"]
 
 
 async def test_appends_may_run_concurrently(subject: Subject) -> None:

@@ -10,6 +10,7 @@ from gateway.core.decision import ApprovalNeeded, Decision, Deny, Hold, Reason
 from gateway.core.errors import WireError
 from gateway.pipeline import Ports, walk
 from tests.fakes import (
+    ORIGIN,
     PERMIT,
     FakeAuthenticator,
     FakeCaller,
@@ -31,9 +32,20 @@ HOLD = Hold(
     policy=PERMIT.policy,
     approval=ApprovalNeeded("leads", 1, 600),
 )
-ANSWER = b'{"jsonrpc":"2.0","id":7,"result":{"content":[]}}'
+MARK = b'"content":[]'
+"""What only the upstream's answer holds, with or without a receipt."""
+ANSWER = b'{"jsonrpc":"2.0","id":7,"result":{' + MARK + b"}}"
 PROGRESS = b'data: {"jsonrpc":"2.0","method":"notifications/progress"}\n\n'
 EVENT = b"data: " + ANSWER + b"\n\n"
+RECEIPT = {"origin": ORIGIN, "seq": 1, "leaf_hash": "sha256:" + "0" * 63 + "1"}
+"""Of the outcome of the first call on a line, as a caller gets it."""
+_OURS = (
+    b'"_meta":{"bailiwick/receipt":' + json.dumps(RECEIPT, separators=(",", ":")).encode() + b"}"
+)
+RECEIPTED = ANSWER.replace(MARK, _OURS + b"," + MARK)
+"""The answer as the caller gets it, when it is a tool's and the first of its line."""
+INTENT_RECEIPT = f'origin="{ORIGIN}", seq=0, leaf="sha256:{0:064x}"'
+"""The header of every answer to the first call on a line."""
 SSE = {"content-type": "text/event-stream"}
 JSON = {"content-type": "application/json"}
 
@@ -55,6 +67,11 @@ def tools_call(**params: Any) -> bytes:
     members = {"name": "crm.read", "arguments": {"customer": "c-1"}, **params}
     message = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": members}
     return json.dumps(message).encode()
+
+
+def resources_read() -> bytes:
+    """Return the body of a request whose answer is relayed as it comes, also if it is JSON."""
+    return b'{"jsonrpc":"2.0","id":7,"method":"resources/read","params":{"uri":"r:1"}}'
 
 
 def request(body: bytes | None = None, token: str | None = CANARY, **changed: Any) -> Request:

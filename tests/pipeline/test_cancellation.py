@@ -4,16 +4,28 @@ import anyio
 import pytest
 
 from tests.fakes import Gate
-from tests.pipeline.line import ANSWER, DENY, EVENT, HOLD, PROGRESS, Line
+from tests.pipeline.line import (
+    ANSWER,
+    DENY,
+    EVENT,
+    HOLD,
+    PROGRESS,
+    RECEIPTED,
+    Line,
+    request,
+    resources_read,
+)
 
 Place = Callable[[Line, Gate], None]
 
 
-async def leave_at(line: Line, gate: Gate, *, open_after: bool = False) -> None:
+async def leave_at(
+    line: Line, gate: Gate, *, open_after: bool = False, body: bytes | None = None
+) -> None:
     """Walk, and leave as `app` does when the caller goes: by cancelling, at the gate."""
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(line.walk)
+            tasks.start_soon(line.walk, request(body))
             await gate.reached.wait()
             tasks.cancel_scope.cancel()
             if open_after:
@@ -95,9 +107,11 @@ async def test_a_caller_that_leaves_in_the_middle_is_recorded_with_what_it_got(
     """Design §7: outcome `abandoned`, once, with the bytes so far."""
     gate = Gate()
     line = Line(shape=shape, body=[*first, gate, EVENT])
-    await leave_at(line, gate)
+    await leave_at(line, gate, body=resources_read())
     assert line.outcomes() == ["abandoned"]
-    assert line.evidence.of("outcome")[0]["body_bytes"] == len(line.caller.body) == len(first[0])
+    outcome = line.evidence.of("outcome")[0]
+    assert outcome["body_bytes"] == outcome["relayed_bytes"] == len(line.caller.body)
+    assert line.caller.body == first[0]
     assert line.tape.count("hang up") == 1
     assert "finish" not in line.caller.steps
 
@@ -120,8 +134,12 @@ async def test_a_caller_that_does_not_read_and_leaves_is_recorded_once(step: str
     """House: cancellation may come inside any write to the caller."""
     line, gate = Line(shape="JSON in many chunks"), Gate()
     line.caller.trouble[step] = gate
-    await leave_at(line, gate)
+    await leave_at(line, gate, body=resources_read())
     assert line.outcomes() == ["completed" if step == "finish" else "abandoned"]
+    got = line.evidence.of("outcome")[0]["relayed_bytes"]
+    assert got == {"start": 0, "write": 0, "finish": None}[step], (
+        "what was not written is not given"
+    )
     assert line.tape.count("hang up") == 1
 
 
@@ -142,7 +160,10 @@ async def test_a_caller_that_leaves_after_the_last_byte_changes_nothing() -> Non
     line = Line(shape="an event stream", body=[EVENT, gate])
     await leave_at(line, gate)
     assert line.outcomes() == ["completed"]
-    assert (line.caller.steps, line.caller.body) == (["start", "finish"], EVENT)
+    assert (line.caller.steps, line.caller.body) == (
+        ["start", "finish"],
+        EVENT.replace(ANSWER, RECEIPTED),
+    )
     assert line.tape[-1] == "hang up"
 
 

@@ -10,15 +10,15 @@ from gateway.core.decision import Decision
 from gateway.core.errors import PolicyUnavailable, UpstreamError, UpstreamTimeout
 from tests.fakes import PERMIT, Gate
 from tests.pipeline.line import (
-    ANSWER,
     DENY,
-    EVENT,
     HOLD,
+    MARK,
     PROGRESS,
     SHAPES,
     Line,
     last_piece_after_outcome,
     request,
+    resources_read,
     send_after_intent,
 )
 
@@ -34,13 +34,13 @@ async def test_an_unrecorded_outcome_latches_and_is_said_without_a_5xx() -> None
     assert line.answer()["result"]["isError"] is True
     assert line.evidence.latched is not None
     assert not line.evidence.healthy()
-    assert ANSWER not in line.caller.body
+    assert MARK not in line.caller.body
 
 
 @pytest.mark.parametrize(
     ("body", "status"),
     [
-        (b'{"jsonrpc":"2.0","id":7,"method":"resources/read","params":{"uri":"r:1"}}', 200),
+        (resources_read(), 200),
         (b'{"jsonrpc":"2.0","method":"notifications/cancelled"}', 403),
     ],
     ids=["another request", "notification"],
@@ -60,7 +60,7 @@ async def test_an_event_stream_that_has_begun_ends_with_the_error_instead_of_the
     await line.walk()
     assert line.caller.steps == ["start", "write", "write", "finish"]
     assert b"executed_unrecorded" in line.caller.body
-    assert EVENT not in line.caller.body
+    assert MARK not in line.caller.body
     assert line.evidence.latched is not None
 
 
@@ -68,9 +68,9 @@ async def test_a_chunked_answer_that_has_begun_is_aborted() -> None:
     """Design §1.3: its last byte is withheld, and the caller can see that."""
     line = Line(shape="JSON in many chunks")
     line.evidence.fail_next("outcome")
-    await line.walk()
+    await line.walk(request(resources_read()))
     assert line.caller.steps == ["start", "write", "write", "abort"]
-    assert line.caller.body != ANSWER
+    assert MARK not in line.caller.body
     assert line.evidence.latched is not None
 
 
@@ -169,22 +169,24 @@ def check(line: Line, reached_answer: bool) -> None:
         assert len(line.outcomes()) == len(line.evidence.of("intent"))
 
 
+@pytest.mark.parametrize("body", [None, resources_read()], ids=["tool", "resource"])
 @pytest.mark.parametrize("shape", SHAPES)
-async def test_in_no_combination_of_failures_does_effect_come_before_evidence(shape: str) -> None:
-    """Design §1.3: 1,200 combinations a shape."""
+async def test_in_no_combination_of_failures_does_effect_come_before_evidence(
+    shape: str, body: bytes | None
+) -> None:
+    """Design §1.3: 1,200 combinations a shape, of an answer that is held and one that is not."""
     for script in itertools.product(DECISIONS, EVIDENCE, UPSTREAM, LEDGER, CALLER):
         line = scripted(shape, *script)
         with anyio.fail_after(5):
             try:
-                await line.walk()
+                await line.walk(request(body))
             except ConnectionResetError:
                 assert script[-1], "only a caller that left may end the line by raising"
         # An answer of our own (`executed_unrecorded`) may end a call whose outcome is not durable.
         ours = b"executed_unrecorded" in line.caller.body
         check(line, reached_answer=not ours)
         if line.evidence.latched:
-            assert not line.caller.body or EVENT not in line.caller.body
-            assert line.caller.body != ANSWER
+            assert MARK not in line.caller.body
 
 
 @settings(max_examples=300, deadline=None)

@@ -22,9 +22,12 @@ from tests.pipeline.line import (
     DENY,
     EVENT,
     HOLD,
+    MARK,
     PROGRESS,
+    RECEIPTED,
     Line,
     request,
+    resources_read,
     send_after_intent,
     tools_call,
 )
@@ -163,7 +166,7 @@ async def test_a_failure_never_shows_the_token_or_the_upstreams_answer(row: Row)
     await line.walk()
     assert CANARY not in line.caller.body.decode() + str(line.caller.headers)
     assert CANARY not in str(line.evidence.records)
-    assert ANSWER not in line.caller.body
+    assert MARK not in line.caller.body
 
 
 @pytest.mark.parametrize("row", MATRIX, ids=[row.name for row in MATRIX])
@@ -187,7 +190,7 @@ async def test_an_unforeseen_error_sends_nothing_new_and_leaves_no_open_call(ste
     else:
         line.caller.trouble[step] = bug
     with pytest.raises(RuntimeError):
-        await line.walk()
+        await line.walk(request(resources_read()))
     if step in ("authenticate", "decide"):
         assert (line.upstream.calls, line.kinds()) == ([], [])
     else:
@@ -214,7 +217,7 @@ async def test_a_json_body_that_breaks_before_a_byte_was_written_is_a_whole_erro
 async def test_a_json_body_that_breaks_after_a_byte_was_written_is_aborted() -> None:
     """House: the caller must see that the answer is not whole."""
     line = Line(body=[b"first ", b"second ", UpstreamError("broke")])
-    await line.walk()
+    await line.walk(request(resources_read()))
     assert line.caller.steps == ["start", "write", "abort"]
     assert line.outcomes() == ["upstream_failed"]
 
@@ -243,7 +246,7 @@ async def test_what_comes_after_the_answer_of_a_stream_is_not_relayed() -> None:
         line = Line(shape="an event stream", body=[EVENT, rest])
         await line.walk()
         assert line.caller.steps == ["start", "finish"]
-        assert line.caller.body == EVENT
+        assert line.caller.body == EVENT.replace(ANSWER, RECEIPTED)
         assert line.outcomes() == ["completed"]
 
 

@@ -2,16 +2,20 @@ import anyio
 import pytest
 
 from gateway.core.decision import Decision
+from gateway.wire.receipt import MAX_SPLICED
 from tests.fakes import PERMIT, Gate
 from tests.pipeline.line import (
     ANSWER,
     DENY,
     EVENT,
     HOLD,
+    INTENT_RECEIPT,
     PROGRESS,
+    RECEIPTED,
     SHAPES,
     Line,
     request,
+    resources_read,
     tools_call,
 )
 
@@ -30,7 +34,7 @@ async def test_a_permitted_call_walks_the_line_in_exactly_this_order() -> None:
     """Design §2: one order and no other."""
     line = Line()
     await line.walk()
-    after = [*OUTCOME, ("start", 200), ("finish", ANSWER), "hang up"]
+    after = [*OUTCOME, ("start", 200), ("finish", RECEIPTED), "hang up"]
     assert line.tape == [*BEFORE, *after]
 
 
@@ -49,14 +53,34 @@ async def test_the_outcome_is_durable_before_the_last_piece_is_written(shape: st
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-async def test_the_caller_gets_the_very_bytes_of_the_upstream(shape: str) -> None:
-    """House: nothing is changed on the way back."""
+async def test_the_caller_gets_the_very_bytes_of_the_upstream_and_a_receipt(shape: str) -> None:
+    """House: nothing but the receipt is changed on the way back, and the record has no receipt."""
     status, headers, chunks = SHAPES[shape]
     line = Line(shape=shape)
     await line.walk()
-    assert line.caller.body == b"".join(chunks)
-    assert (line.caller.status, line.caller.headers) == (status, headers)
-    assert line.evidence.of("outcome")[0]["body_bytes"] == len(line.caller.body)
+    assert line.caller.body == b"".join(chunks).replace(ANSWER, RECEIPTED)
+    assert line.caller.status == status
+    assert line.caller.headers == {**headers, "bailiwick-receipt": INTENT_RECEIPT}
+    assert line.evidence.of("outcome")[0]["body_bytes"] == len(b"".join(chunks))
+    assert line.evidence.of("outcome")[0]["body"] == b"".join(chunks).decode()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_what_is_no_tools_answer_gets_its_receipt_in_the_header_only(shape: str) -> None:
+    """House: only the result of `tools/call` is changed."""
+    line = Line(shape=shape)
+    await line.walk(request(resources_read()))
+    assert line.caller.body == b"".join(SHAPES[shape][2])
+    assert line.caller.headers["bailiwick-receipt"] == INTENT_RECEIPT
+
+
+async def test_a_json_answer_too_long_for_a_receipt_is_relayed_as_it_comes() -> None:
+    """wire/receipt: MAX_SPLICED."""
+    long = ANSWER.replace(b"[]", b'["' + b"x" * MAX_SPLICED + b'"]')
+    line = Line(body=[long[:100], long[100:]])
+    await line.walk()
+    assert line.caller.body == long
+    assert line.caller.steps == ["start", "write", "finish"]
 
 
 async def test_what_is_sent_is_the_request_that_was_decided_and_recorded() -> None:
@@ -82,7 +106,7 @@ async def test_an_event_reaches_the_caller_while_the_upstream_still_works() -> N
             assert line.caller.body == PROGRESS
             assert line.kinds() == ["intent"]
             gate.opened.set()
-    assert line.caller.body == PROGRESS + EVENT
+    assert line.caller.body == PROGRESS + EVENT.replace(ANSWER, RECEIPTED)
 
 
 @pytest.mark.parametrize("decision", [DENY, HOLD], ids=["deny", "hold"])
@@ -138,6 +162,7 @@ async def test_the_approval_that_policy_saw_is_in_the_record(decision: Decision)
     await line.walk()
     kind, record = [entry for entry in line.evidence.records if entry[0] != "outcome"][-1]
     assert kind == ("intent" if decision is PERMIT else "refusal")
-    assert record["approval"] == record["input"]["context"]["approval"]
-    assert record["approval"] == {"id": held, "state": "pending"}
+    seen = {"id": held, "state": "pending"}
+    assert record["input"]["context"]["approval"] == seen
+    assert record["approval"].items() >= seen.items()
     assert held.encode() not in line.caller.body

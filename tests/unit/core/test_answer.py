@@ -4,26 +4,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.answer import KEPT_BYTES, Tally
+from gateway.core.answer import MAX_KEPT, PART_BYTES, PART_NS, Tally
 from gateway.core.canonical import digest
 
 NOTHING = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
+def tallied(*pieces: bytes) -> Tally:
+    """Return a tally of these pieces."""
+    tally = Tally()
+    for piece in pieces:
+        tally.add(piece, 0)
+    return tally
+
+
 def outcome(tally: Tally) -> dict[str, Any]:
     """Return the fields of a completed outcome."""
-    return tally.outcome("call-1", "completed", None, 1_000_000_000, 5)
+    return tally.outcome("completed", None)
 
 
 def test_an_answer_is_recorded_whole() -> None:
     """House: every member of the record, as it is written."""
-    tally = Tally()
+    tally = tallied(b"{", b"}")
     tally.begin(200, {"content-type": "application/json"})
-    tally.add(b"{")
-    tally.add(b"}")
     assert outcome(tally) == {
-        "time": "1970-01-01T00:00:01.000000Z",
-        "call_id": "call-1",
         "status": "completed",
         "error": None,
         "http_status": 200,
@@ -31,8 +35,20 @@ def test_an_answer_is_recorded_whole() -> None:
         "body_bytes": 2,
         "body_digest": digest(b"{}"),
         "body": "{}",
-        "timings": {"total_ns": 5},
+        "blob": None,
+        "truncated": False,
+        "parts": 0,
+        "relayed_bytes": None,
+        "checks": [],
     }
+
+
+@pytest.mark.parametrize("status", ["abandoned", "upstream_failed"])
+def test_an_answer_that_is_not_whole_says_how_much_the_caller_has(status: Any) -> None:
+    """House, evidence: a client that leaves is recorded with the bytes it got."""
+    tally = tallied(b"abc")
+    tally.relayed = 2
+    assert tally.outcome(status, "x")["relayed_bytes"] == 2
 
 
 def test_no_answer_has_the_same_members_and_no_status() -> None:
@@ -44,53 +60,49 @@ def test_no_answer_has_the_same_members_and_no_status() -> None:
     assert (outcome(empty)["body_digest"], outcome(empty)["body"]) == (NOTHING, "")
 
 
-@given(st.lists(st.binary(max_size=40)))
-def test_the_digest_does_not_depend_on_how_the_body_was_cut(pieces: list[bytes]) -> None:
-    """House: a chunk's border means nothing."""
-    tally = Tally()
-    for piece in pieces:
-        tally.add(piece)
+@given(st.lists(st.binary(max_size=40)), st.sets(st.integers(0, 10)))
+def test_the_digest_depends_neither_on_how_the_body_was_cut_nor_on_its_parts(
+    pieces: list[bytes], parts: set[int]
+) -> None:
+    """House: a chunk's border means nothing, and parts are not left out of the whole."""
+    tally, kept = Tally(), []
+    for number, piece in enumerate(pieces):
+        tally.add(piece, 0)
+        if number in parts:
+            kept.append(tally.part())
+            tally.part_kept()
     whole = b"".join(pieces)
     assert outcome(tally)["body_digest"] == digest(whole)
     assert outcome(tally)["body_bytes"] == len(whole)
+    assert outcome(tally)["parts"] == len(kept)
+    for part in kept:
+        assert part["digest"] == digest(whole[part["offset"] : part["offset"] + part["bytes"]])
 
 
 @pytest.mark.parametrize(
-    ("length", "kept"), [(KEPT_BYTES, True), (KEPT_BYTES + 1, False), (3 * KEPT_BYTES, False)]
+    ("length", "kept"), [(MAX_KEPT, True), (MAX_KEPT + 1, False), (MAX_KEPT + 10**6, False)]
 )
-@pytest.mark.parametrize("step", [1000, 10**6], ids=["in pieces", "at once"])
+@pytest.mark.parametrize("step", [300_000, 10**8], ids=["in pieces", "at once"])
 def test_a_body_is_kept_up_to_the_limit_and_never_in_part(
     length: int, kept: bool, step: int
 ) -> None:
     """House: half a body would look like a whole one."""
-    body, tally = b"x" * length, Tally()
-    for start in range(0, length, step):
-        tally.add(body[start : start + step])
-    assert outcome(tally)["body"] == (body.decode() if kept else None)
-    assert (outcome(tally)["body_bytes"], outcome(tally)["body_digest"]) == (length, digest(body))
-
-
-def test_a_small_piece_after_a_large_one_is_not_kept_alone() -> None:
-    """House: as above, where the large piece came first."""
-    tally = Tally()
-    tally.add(b"x" * (KEPT_BYTES + 1))
-    tally.add(b"tail")
-    assert outcome(tally)["body"] is None
+    body = b"x" * length
+    record = outcome(tallied(*(body[start : start + step] for start in range(0, length, step))))
+    assert record["body"] == (body.decode() if kept else None)
+    assert record["truncated"] is not kept
+    assert (record["body_bytes"], record["body_digest"]) == (length, digest(body))
 
 
 def test_a_body_that_is_not_text_is_only_digested() -> None:
-    """House: a record is JSON; the digest still covers the bytes."""
-    tally = Tally()
-    tally.add(b"\xff\xfe")
-    assert (outcome(tally)["body"], outcome(tally)["body_bytes"]) == (None, 2)
+    """House: a record is JSON; the digest still covers the bytes, of which none was cut."""
+    record = outcome(tallied(b"\xff\xfe"))
+    assert (record["body"], record["body_bytes"], record["truncated"]) == (None, 2, False)
 
 
 def test_a_character_cut_by_a_chunk_border_is_still_text() -> None:
     """House: decoded as a whole, not by chunk."""
-    tally = Tally()
-    tally.add("é".encode()[:1])
-    tally.add("é".encode()[1:])
-    assert outcome(tally)["body"] == "é"
+    assert outcome(tallied("é".encode()[:1], "é".encode()[1:]))["body"] == "é"
 
 
 def test_headers_are_copied_when_they_are_taken() -> None:
@@ -99,3 +111,43 @@ def test_headers_are_copied_when_they_are_taken() -> None:
     tally.begin(200, headers)
     headers["mcp-session-id"] = "b"
     assert outcome(tally)["headers"] == {"mcp-session-id": "a"}
+
+
+@pytest.mark.parametrize(
+    ("size", "age", "due"),
+    [
+        (0, 10 * PART_NS, False),
+        (PART_BYTES - 1, 0, False),
+        (PART_BYTES, 0, True),
+        (1, PART_NS - 1, False),
+        (1, PART_NS, True),
+    ],
+)
+def test_a_part_is_due_when_it_is_large_or_old(size: int, age: int, due: bool) -> None:
+    """House, evidence: one part a MiB or 5 s, and none of nothing."""
+    tally = Tally()
+    tally.add(b"x" * size, 7)
+    assert tally.part_due(7 + age) is due
+
+
+def test_a_part_says_where_it_stands_in_the_body() -> None:
+    """House: every member of the record, as it is written."""
+    tally = tallied(b"one")
+    tally.part_kept()
+    tally.add(b"two", 0)
+    assert tally.part() == {
+        "index": 1,
+        "offset": 3,
+        "bytes": 3,
+        "digest": digest(b"two"),
+        "body": "two",
+        "blob": None,
+        "truncated": False,
+    }
+
+
+def test_a_part_that_is_not_durable_yet_is_not_forgotten() -> None:
+    """House: only `part_kept` begins the next one."""
+    tally = tallied(b"one")
+    assert tally.part() == tally.part()
+    assert outcome(tally)["body"] == "one"

@@ -92,3 +92,15 @@ def test_a_request_does_not_hold_its_credential_among_its_headers() -> None:
     """House: every record shows the headers, so what is secret cannot be one of them."""
     with pytest.raises(ValueError):
         Request("POST", "/crm/mcp", "crm", {"authorization": "Bearer x"}, b"", "::1")
+
+
+def test_the_path_of_a_request_is_the_plain_one_of_its_system() -> None:
+    """House: admission takes one spelling; what was not admitted has no path."""
+    assert REQUEST.path == "/crm/mcp"
+    assert dataclasses.replace(REQUEST, system="").path is None
+
+
+def test_what_a_caller_says_about_a_call_is_not_put_before_policy() -> None:
+    """House: `_meta` is a claim, for evidence only."""
+    call = dataclasses.replace(CALL, meta={"bailiwick/run": "r-1"})
+    assert "r-1" not in str(call.as_action()) + str(call.as_resource())

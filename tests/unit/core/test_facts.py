@@ -6,10 +6,11 @@ from gateway.core.approval import Approval, Situation
 from gateway.core.decision import Decision, Deny
 from gateway.core.document import decision_input
 from gateway.core.errors import CredentialMissing
-from gateway.core.facts import Trail, decided
+from gateway.core.facts import STEPS, Trail, decided, returned
+from gateway.core.trace import correlation
 from gateway.wire import mcp
 from tests.fakes import CLAIMS, PERMIT
-from tests.pipeline.line import CANARY, DENY, HOLD, request
+from tests.pipeline.line import CANARY, DENY, HOLD, request, resources_read
 
 BEGAN = 1_795_510_800_123_456_789
 
@@ -20,25 +21,41 @@ def trail() -> Trail:
     call = mcp.decode(asked)
     approval = Approval("approval-1", "pending", BEGAN + 1)
     document = decision_input(call, CLAIMS, Situation(approval), "call-1", BEGAN)
-    return Trail("call-1", BEGAN, 1000, asked, call, CLAIMS, approval, document)
+    walked = Trail("call-1", BEGAN, 1000, asked, call, CLAIMS, approval, document)
+    for number, step in enumerate(STEPS[:4]):
+        walked.mark(step, 1100 + number)
+    return walked
 
 
 def test_an_intent_is_recorded_whole() -> None:
     """House: every member of the record, as it is written."""
-    record = decided(trail(), PERMIT, 1700)
+    record = decided(trail(), PERMIT)
     asked = request()
     assert record == {
         "time": "2026-11-24T09:00:00.123456Z",
+        "monotonic_ns": 1000,
         "call_id": "call-1",
-        "identity": CLAIMS.as_evidence(),
+        "correlation": correlation(asked, mcp.decode(asked)),
+        "identity": {
+            **CLAIMS.as_evidence(),
+            "tenant": None,
+            "on_behalf_of": None,
+            "cnf": None,
+            "proof": "bearer",
+            "certificate": None,
+            "revocation": None,
+        },
         "request": {
             "method": "POST",
             "target": "/crm/mcp",
+            "path": "/crm/mcp",
             "system": "crm",
             "source": "192.0.2.7",
+            "upstream": {"address": None, "spki_digest": None},
             "headers": {"content-type": "application/json", "mcp-session-id": "s-1"},
             "body_bytes": len(asked.body),
             "body_digest": asked.body_digest,
+            "forwarded_digest": asked.body_digest,
         },
         "call": {
             "protocol": "mcp",
@@ -48,6 +65,7 @@ def test_an_intent_is_recorded_whole() -> None:
             "action": "tools/call",
             "resource_type": "tool",
             "name": "crm.read",
+            "definition_digest": None,
         },
         "decision": {
             "effect": "permit",
@@ -62,9 +80,29 @@ def test_an_intent_is_recorded_whole() -> None:
             "input_digest": "sha256:00",
             "eval_ns": 1000,
         },
-        "approval": {"id": "approval-1", "state": "pending"},
+        "approval": {
+            "id": "approval-1",
+            "state": "pending",
+            "expires_at": "2026-11-24T09:00:00.123456Z",
+            "binding_digest": None,
+            "approvers": None,
+            "quorum": None,
+            "consumed_at": None,
+            "break_glass": None,
+            "reason": None,
+        },
+        "credential": {"reference": None, "scope": None, "ttl": None, "lease": None},
         "input": trail().document,
-        "timings": {"decided_ns": 700},
+        "timings": {
+            "decoded_ns": 100,
+            "authenticated_ns": 101,
+            "situated_ns": 102,
+            "decided_ns": 103,
+            "recorded_ns": None,
+            "head_ns": None,
+            "first_byte_ns": None,
+            "total_ns": None,
+        },
     }
 
 
@@ -78,10 +116,10 @@ EARLY = {
 @pytest.mark.parametrize("early", EARLY.values(), ids=EARLY.keys())
 def test_a_refusal_has_the_members_of_an_intent_however_early_it_comes(early: Trail) -> None:
     """Design §1.3: null, never left out."""
-    refusal = decided(early, Deny.because(CredentialMissing("none"), "authenticate"), 0)
-    intent = decided(trail(), PERMIT, 0)
+    refusal = decided(early, Deny.because(CredentialMissing("none"), "authenticate"))
+    intent = decided(trail(), PERMIT)
     assert list(refusal) == list(intent)
-    for part in ("request", "decision", "timings"):
+    for part in ("correlation", "request", "decision", "credential", "timings"):
         assert list(refusal[part]) == list(intent[part])
     assert refusal["decision"]["effect"] == "deny"
 
@@ -89,7 +127,7 @@ def test_a_refusal_has_the_members_of_an_intent_however_early_it_comes(early: Tr
 @pytest.mark.parametrize("decision", [PERMIT, DENY, HOLD], ids=["permit", "deny", "hold"])
 def test_the_token_is_only_there_as_its_digest(decision: Decision) -> None:
     """Design §1.4."""
-    text = json.dumps(decided(trail(), decision, 0))
+    text = json.dumps(decided(trail(), decision))
     assert CANARY not in text
     assert CLAIMS.token_digest in text
 
@@ -107,4 +145,36 @@ def test_a_call_that_was_not_decoded_cannot_be_sent() -> None:
 
 def test_a_record_can_be_written_as_json() -> None:
     """core/record: what is recorded is JSON through and through."""
-    assert json.loads(json.dumps(decided(trail(), HOLD, 0))) == decided(trail(), HOLD, 0)
+    assert json.loads(json.dumps(decided(trail(), HOLD))) == decided(trail(), HOLD)
+
+
+@pytest.mark.parametrize("decision", [DENY, HOLD], ids=["deny", "hold"])
+def test_of_a_refused_call_nothing_is_forwarded(decision: Decision) -> None:
+    """House: a digest of bytes that were never sent would say that they were."""
+    assert decided(trail(), decision)["request"]["forwarded_digest"] is None
+
+
+def test_a_step_counts_the_first_time_it_is_reached() -> None:
+    """House: the first byte is not the last one."""
+    walked = trail()
+    walked.mark("head", 2000)
+    walked.mark("head", 3000)
+    assert walked.timings()["head_ns"] == 1000
+
+
+def test_what_comes_back_names_the_call_and_its_tool() -> None:
+    """House: every member of the record, as it is written."""
+    assert returned(trail(), BEGAN, 5) == {
+        "time": "2026-11-24T09:00:00.123456Z",
+        "monotonic_ns": 5,
+        "call_id": "call-1",
+        "system": "crm",
+        "tool": "crm.read",
+    }
+
+
+def test_what_is_no_tool_is_not_recorded_as_one() -> None:
+    """House: a resource's URI is not the name of a tool in the catalogue."""
+    asked = request(resources_read())
+    walked = Trail("call-1", BEGAN, 0, asked, mcp.decode(asked))
+    assert returned(walked, BEGAN, 5)["tool"] is None

@@ -1,13 +1,14 @@
 import hashlib
 import json
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.canonical import MAX_DEPTH
-from gateway.core.errors import VerificationError
+from gateway.core.canonical import MAX_DEPTH, loads_exact, parse_object
+from gateway.core.errors import MalformedMessage, VerificationError
 from gateway.core.record import KINDS, NO_PREV, VERSION, Record, decode, encode, leaf_hash
 
 PREV = "sha256:" + "ab" * 32
@@ -65,7 +66,10 @@ def test_the_format_has_its_version_its_first_prev_and_its_kinds() -> None:
     assert (VERSION, NO_PREV, KINDS) == (
         1,
         "sha256:0000000000000000000000000000000000000000000000000000000000000000",
-        {"start", "stop", "segment", "gap", "intent", "outcome", "refusal"},
+        {
+            *("start", "stop", "segment", "seal", "gap", "heartbeat", "key-rotate", "archive"),
+            *("intent", "refusal", "stream-part", "outcome"),
+        },
     )
 
 
@@ -179,6 +183,75 @@ def test_a_line_that_is_not_a_record_is_refused(bad: bytes) -> None:
     with pytest.raises(VerificationError) as caught:
         decode(bad)
     assert caught.value.reason_code == "record_unreadable"
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**65), 2**65)
+    | st.sampled_from([2**53, 2**63 - 1, 2**63, -(2**63), 2**64 - 1, -(2**63) + 1])
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def read_slowly(data: bytes) -> dict[str, Any] | None:
+    """Return what the strict reader says, None if it refuses."""
+    try:
+        return parse_object(data, max_integer=2**63 - 1, max_depth=2 * MAX_DEPTH)
+    except MalformedMessage:
+        return None
+
+
+@given(st.dictionaries(st.text(), JSON, max_size=4), st.booleans(), st.booleans())
+def test_the_fast_reader_accepts_nothing_that_the_strict_one_refuses(
+    value: dict[str, Any], ascii_only: bool, spaced: bool
+) -> None:
+    """House: one language; what is read fast is read equal, integers beyond 2^63 included."""
+    separators = (", ", ": ") if spaced else (",", ":")
+    text = json.dumps(value, ensure_ascii=ascii_only, separators=separators)
+    data = text.encode("utf-8", "surrogatepass")
+    fast = loads_exact(data, max_depth=2 * MAX_DEPTH)
+    if fast is not None:
+        assert repr(fast) == repr(read_slowly(data))
+
+
+@given(st.dictionaries(KEYS, VALUES, max_size=5))
+def test_what_our_encoder_writes_is_read_fast(fields: dict[str, Any]) -> None:
+    """House: the slow reader is for lines of others; a NUL in a text is left to it."""
+    written = encode(0, NO_PREV, "start", fields)
+    fast = loads_exact(written, max_depth=2 * MAX_DEPTH)
+    # Doubtful texts may look like a large integer between commas; they are read slowly.
+    assert fast is not None or b"\\u0000" in written or LARGE.search(written)
+    assert repr(decode(written).fields) == repr(read_slowly(written))
+
+
+LARGE = re.compile(rb"\d{19}")
+
+
+@pytest.mark.parametrize("number", [2**63, 2**64 - 1, -(2**63), -(2**63) - 1], ids=str)
+def test_an_integer_that_the_strict_reader_refuses_is_not_read_fast(number: int) -> None:
+    """House: the encoder writes up to 2^64-1, so equal bytes alone prove nothing here."""
+    data = b'{"a":%d}' % number
+    assert (loads_exact(data), read_slowly(data)) == (None, None)
+
+
+def test_a_nul_in_a_key_is_not_read_fast() -> None:
+    """House: the encoder writes it, and the strict reader refuses it."""
+    data = b'{"a\\u0000b":1}'
+    assert (loads_exact(data), read_slowly(data)) == (None, None)
+
+
+@pytest.mark.parametrize(("depth", "accepted"), [(128, True), (129, False)])
+def test_depth_is_counted_as_the_strict_reader_counts_it(depth: int, accepted: bool) -> None:
+    """House: many brackets are not depth, and depth is refused."""
+    data = b'{"a":' + b"[" * (depth - 1) + b"]" * (depth - 1) + b"}"
+    assert (loads_exact(data, max_depth=128) is not None) == accepted
+    assert (read_slowly(data) is not None) == accepted
+    wide = b'{"a":[' + b",".join([b"[]"] * 200) + b"]}"
+    assert loads_exact(wide, max_depth=128) is not None
 
 
 def test_the_line_that_the_bad_ones_are_made_from_is_good() -> None:

@@ -74,7 +74,7 @@ def test_a_modern_request_is_read_from_its_body(
     """MCP 2026-07-28, transports."""
     sent = modern(method, {member: "thing", **params}, mcp_name="thing")
     assert decode(sent) == ToolCall(
-        sent, method, kind, "thing", params.get("arguments", {}), "modern", MODERN, 7
+        sent, method, kind, "thing", params.get("arguments", {}), "modern", MODERN, 7, meta=META
     )
 
 
@@ -82,7 +82,15 @@ def test_a_method_without_a_name_is_a_call_on_the_server_with_its_params_as_argu
     """House."""
     sent = modern("resources/subscribe", {"uri": "crm://1"})
     assert decode(sent) == ToolCall(
-        sent, "resources/subscribe", "server", "", {"uri": "crm://1"}, "modern", MODERN, 7
+        sent,
+        "resources/subscribe",
+        "server",
+        "",
+        {"uri": "crm://1"},
+        "modern",
+        MODERN,
+        7,
+        meta=META,
     )
 
 
@@ -385,3 +393,14 @@ def test_the_call_holds_the_very_bytes_that_came() -> None:
     """House: design §1.2."""
     body = b' {"method" : "tools/list","id":7, "jsonrpc":"2.0"}\n'
     assert decode(request(body)).request.body is body
+
+
+@pytest.mark.parametrize(("method", "kind", "member", "params"), NAMED, ids=NAMED_IDS)
+def test_what_a_caller_says_about_a_call_stands_apart_from_what_it_asks(
+    method: str, kind: str, member: str, params: dict[str, Any]
+) -> None:
+    """House: `_meta` is kept for evidence and is neither an argument nor anything else."""
+    meta = {"progressToken": 1, "bailiwick/run": "r-1"}
+    call = decode(request(rpc(method, {member: "thing", **params, "_meta": meta})))
+    assert call.meta == meta
+    assert "r-1" not in str([call.arguments, call.other])

@@ -24,6 +24,7 @@ from gateway.core.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
+from gateway.core.record import Receipt
 from gateway.wire.refusal import Answer, Refusal, answer, rpc_error
 
 CALL_ID = "0199-call"
@@ -305,3 +306,27 @@ def test_an_error_in_a_stream_that_has_begun_is_the_same_json_rpc_error() -> Non
     """House."""
     case = next(case for case in CASES if case.name == "executed_unrecorded")
     assert json.loads(rpc_error(7, case.refusal)) == as_error(case, -31001, 7)
+
+
+RECEIPT = Receipt(7, "sha256:ab", "example.com/bailiwick/0")
+SHOWN = {"origin": "example.com/bailiwick/0", "seq": 7, "leaf_hash": "sha256:ab"}
+
+
+@pytest.mark.parametrize("context", ["tool-legacy", "other-legacy", "notification", "not-decoded"])
+def test_every_shape_has_a_place_for_the_receipt_of_the_record(context: str) -> None:
+    """House: a caller can prove that it was refused; nothing else in the answer changes."""
+    bare, shown = (
+        json.loads(answer(Refusal("denied", CALL_ID, receipt=receipt), CALLS[context]).body)
+        for receipt in (None, RECEIPT)
+    )
+    if "result" in shown:
+        assert shown["result"]["_meta"].pop("bailiwick/receipt") == SHOWN
+    else:
+        assert shown["error"].get("data", shown["error"]).pop("receipt") == SHOWN
+    assert shown == bare
+
+
+def test_the_error_of_a_stream_that_has_begun_carries_the_receipt() -> None:
+    """House: the head went out long before the outcome."""
+    message = json.loads(rpc_error(7, Refusal("denied", CALL_ID, receipt=RECEIPT)))
+    assert message["error"]["data"]["receipt"] == SHOWN

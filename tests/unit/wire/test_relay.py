@@ -45,13 +45,13 @@ class Body:
 
 
 async def relayed(
-    headers: dict[str, str], body: Body, rpc_id: RequestId | None = 1
+    headers: dict[str, str], body: Body, rpc_id: RequestId | None = 1, hold: int = 0
 ) -> tuple[list[Piece], str | None]:
     """Return the pieces, and the code of the failure that ended them."""
     got: list[Piece] = []
     try:
         with anyio.fail_after(5):
-            async with aclosing(pieces(headers, body, rpc_id)) as stream:
+            async with aclosing(pieces(headers, body, rpc_id, hold)) as stream:
                 async for piece in stream:
                     got.append(piece)
     except UpstreamError as failure:
@@ -83,10 +83,10 @@ async def test_the_last_bytes_of_a_plain_body_are_in_its_final_piece(
     ("chunks", "expected"),
     [
         ([], [Piece(b"", True)]),
-        ([ANSWER], [Piece(ANSWER, True)]),
-        ([NOTE + ANSWER], [Piece(NOTE), Piece(ANSWER, True)]),
-        ([NOTE, NOTE, ANSWER], [Piece(NOTE), Piece(NOTE), Piece(ANSWER, True)]),
-        ([NOTE[:9], NOTE[9:] + ANSWER], [Piece(NOTE), Piece(ANSWER, True)]),
+        ([ANSWER], [Piece(ANSWER, True, "event")]),
+        ([NOTE + ANSWER], [Piece(NOTE), Piece(ANSWER, True, "event")]),
+        ([NOTE, NOTE, ANSWER], [Piece(NOTE), Piece(NOTE), Piece(ANSWER, True, "event")]),
+        ([NOTE[:9], NOTE[9:] + ANSWER], [Piece(NOTE), Piece(ANSWER, True, "event")]),
         ([NOTE + NOTE], [Piece(NOTE + NOTE), Piece(b"", True)]),
         ([NOTE, ANSWER[:-1]], [Piece(NOTE), Piece(ANSWER[:-1], True)]),
         ([NOTE, b"data: x"], [Piece(NOTE), Piece(b"data: x", True)]),
@@ -182,7 +182,10 @@ async def test_an_upstream_that_breaks_off_in_mid_event_ends_at_an_events_bounda
 
 async def test_an_upstream_that_breaks_off_after_its_answer_changes_nothing() -> None:
     """House: the answer has been recorded and given."""
-    assert await relayed(SSE, Body(ANSWER, failure=BROKEN)) == ([Piece(ANSWER, True)], None)
+    assert await relayed(SSE, Body(ANSWER, failure=BROKEN)) == (
+        [Piece(ANSWER, True, "event")],
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -192,26 +195,29 @@ async def test_an_upstream_that_breaks_off_after_its_answer_changes_nothing() ->
 )
 async def test_what_comes_after_the_answer_is_dropped(chunks: list[bytes]) -> None:
     """House: it is in no record."""
-    assert await relayed(SSE, Body(*chunks)) == ([Piece(ANSWER, True)], None)
+    assert await relayed(SSE, Body(*chunks)) == ([Piece(ANSWER, True, "event")], None)
 
 
 async def test_an_upstream_that_goes_on_after_its_answer_is_left_at_its_next_byte() -> None:
     """House."""
     body = Body(ANSWER, b"", NOTE, NOTE, NOTE, silent=True)
-    assert await relayed(SSE, body) == ([Piece(ANSWER, True)], None)
+    assert await relayed(SSE, body) == ([Piece(ANSWER, True, "event")], None)
     assert body.taken == 3
 
 
 async def test_an_upstream_that_never_ends_after_its_answer_is_left_within_the_bound() -> None:
     """House: DRAIN_SECONDS."""
-    assert await relayed(SSE, Body(ANSWER, silent=True)) == ([Piece(ANSWER, True)], None)
+    assert await relayed(SSE, Body(ANSWER, silent=True)) == ([Piece(ANSWER, True, "event")], None)
 
 
 async def test_the_final_piece_comes_before_the_stream_has_ended() -> None:
     """House: a client does not wait for an upstream that keeps its stream open."""
     with anyio.fail_after(0.5):
         async with aclosing(pieces(SSE, Body(NOTE, ANSWER, silent=True), 1)) as stream:
-            assert [await anext(stream), await anext(stream)] == [Piece(NOTE), Piece(ANSWER, True)]
+            assert [await anext(stream), await anext(stream)] == [
+                Piece(NOTE),
+                Piece(ANSWER, True, "event"),
+            ]
 
 
 async def test_a_caller_that_leaves_while_the_rest_is_read_is_not_kept() -> None:
@@ -266,3 +272,35 @@ def test_an_error_event_is_one_whole_event_and_an_answer() -> None:
     assert splitter.rest() == b""
     assert Event(error_event(message)).data() == message
     assert Event(error_event(message)).answers(1)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "expected"),
+    [
+        ([], [Piece(b"", True, "json")]),
+        ([b"abcd"], [Piece(b"abcd", True, "json")]),
+        ([b"a", b"", b"bc", b"d", b""], [Piece(b"abcd", True, "json")]),
+        ([b"abcde"], [Piece(b"abcde", True)]),
+        ([b"ab", b"cd", b"e"], [Piece(b"abcd"), Piece(b"e", True)]),
+        ([b"ab", b"cde", b"", b"f"], [Piece(b"ab"), Piece(b"cde"), Piece(b"f", True)]),
+    ],
+    ids=["nothing", "one", "many", "long", "long-last", "long-middle"],
+)
+async def test_a_json_body_is_one_piece_if_it_is_not_too_long_to_be_held(
+    chunks: list[bytes], expected: list[Piece]
+) -> None:
+    """House: a receipt is put into a whole message only."""
+    assert await relayed(JSON, Body(*chunks), hold=4) == (expected, None)
+
+
+async def test_a_body_that_is_not_json_is_not_held() -> None:
+    """House: no receipt will be put into it."""
+    assert await relayed({}, Body(b"a", b"b"), hold=4) == ([Piece(b"a"), Piece(b"b", True)], None)
+
+
+async def test_a_held_body_that_breaks_off_gives_nothing() -> None:
+    """House: nothing was given yet, so a whole error can be."""
+    assert await relayed(JSON, Body(b"a", b"b", failure=BROKEN), hold=4) == (
+        [],
+        "upstream_broke_off",
+    )

@@ -1,0 +1,212 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.record import Receipt
+from gateway.wire.receipt import MAX_SPLICED, event_with_receipt, header, with_receipt
+
+RECEIPT = Receipt(7, "sha256:" + "a" * 64, "example.com/bailiwick/0")
+OURS = {"origin": "example.com/bailiwick/0", "seq": 7, "leaf_hash": "sha256:" + "a" * 64}
+SPLICE = '"bailiwick/receipt":' + json.dumps(OURS, separators=(",", ":"))
+META = '"_meta":{' + SPLICE + "}"
+FORGED = '"bailiwick/receipt":{"origin":"evil","seq":1}'
+
+
+def answer(result: str) -> bytes:
+    """Return a response with this result."""
+    return f'{{"jsonrpc":"2.0","id":1,"result":{result}}}'.encode()
+
+
+def seen(message: bytes) -> Any:
+    """Return what a lenient client takes for the receipt: the last of equal keys."""
+    return json.loads(message)["result"]["_meta"]["bailiwick/receipt"]
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        ("{}", "{" + META + "}"),
+        ("{ }", "{" + META + " }"),
+        ('{"content":[]}', "{" + META + ',"content":[]}'),
+        ('{\n "a" : 1.50e1 ,\t"b":"\\u00e9é"}', "{" + META + ',\n "a" : 1.50e1 ,\t"b":"\\u00e9é"}'),
+        ('{"_meta":{}}', '{"_meta":{' + SPLICE + "}}"),
+        (
+            '{"a":1,"_meta" : { "x":{"y":[1]} } }',
+            '{"a":1,"_meta" : {' + SPLICE + ', "x":{"y":[1]} } }',
+        ),
+        ('{"_\\u006deta":{"x":1}}', '{"_\\u006deta":{' + SPLICE + ',"x":1}}'),
+    ],
+    ids=["empty", "blank", "content", "odd spelling", "empty meta", "meta", "escaped meta"],
+)
+def test_the_receipt_is_put_in_and_every_other_byte_stays(result: str, expected: str) -> None:
+    """House: what a client reads besides the receipt is what the upstream wrote."""
+    spliced = with_receipt(answer(result), RECEIPT)
+    assert spliced == answer(expected)
+    assert seen(spliced) == OURS
+
+
+@pytest.mark.parametrize(
+    ("meta", "expected"),
+    [
+        ("{" + FORGED + "}", "{" + SPLICE + "}"),
+        ("{" + FORGED + ',"x":1}', "{" + SPLICE + ',"x":1}'),
+        ('{"x":1, ' + FORGED + " }", "{" + SPLICE + ',"x":1 }'),
+        ('{"x":1,' + FORGED + ',"y":2}', "{" + SPLICE + ',"x":1,"y":2}'),
+        ("{" + FORGED + "," + FORGED + ',"x":1,' + FORGED + "}", "{" + SPLICE + ',"x":1}'),
+        ('{"bailiwick\\/receipt":1,"x":1}', "{" + SPLICE + ',"x":1}'),
+        ('{"bailiwick/receip\\u0074":1}', "{" + SPLICE + "}"),
+    ],
+    ids=["only", "first", "last", "middle", "many", "escaped slash", "escaped letter"],
+)
+def test_a_receipt_that_the_upstream_wrote_is_taken_out(meta: str, expected: str) -> None:
+    """House: whichever of two equal keys a parser takes, it takes ours."""
+    spliced = with_receipt(answer('{"_meta":' + meta + "}"), RECEIPT)
+    assert spliced == answer('{"_meta":' + expected + "}")
+    assert b"evil" not in spliced
+
+
+RESULT = '"result":{"content":[]}'
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"",
+        b"null",
+        b'"text"',
+        b"[" + answer("{}") + b"]",
+        answer("{}")[:-1],
+        answer("{}") + b"{}",
+        answer("{}") + b",",
+        b"\xef\xbb\xbf" + answer("{}"),
+        answer('{"a":"\xff"}').replace(b"\xc3\xbf", b"\xff"),
+        answer("null"),
+        answer("[]"),
+        answer('"{}"'),
+        answer('{"_meta":null}'),
+        answer('{"_meta":[]}'),
+        answer('{"_meta":{},"_meta":{}}'),
+        answer('{"_Meta":{}}'),
+        answer('{"_meta":{},"_META":{}}'),
+        answer('{"_meta":{"Bailiwick/Receipt":1}}'),
+        answer('{"_meta":{"x":1,"x":2}}'),
+        answer('{"a":NaN}'),
+        answer('{"a":1,}'),
+        answer('{"a":01}'),
+        answer('{"a" 1}'),
+        answer("{a:1}"),
+        answer("{1:1}"),
+        answer("{}").replace(b"{", b"{1:2,", 1),
+        answer("{'a':1}"),
+        answer('{"a":"\n"}'),
+        answer('{"a":' + "[" * 100_000 + "]" * 100_000 + "}"),
+        answer("{}").replace(b'"id"', b'"id":2,"id"'),
+        answer("{}").replace(b'"id":1', b'"result":{}'),
+        answer("{}").replace(b'"id":1', b'"id":1,"Result":{}'),
+        answer("{}").replace(b'"id":1', b'"id":1,"error":null'),
+        answer("{}").replace(b'"id":1', b'"id":1,"method":"x"'),
+        b'{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"x"}}',
+        ("{" + RESULT + "}").encode(),
+        ('{"id":1,' + RESULT + "}").encode(),
+        ('{"jsonrpc":"2.0",' + RESULT + "}").encode(),
+        answer('{"a":"' + "x" * MAX_SPLICED + '"}'),
+    ],
+    ids=lambda message: ascii(message[:60]),
+)
+def test_what_is_no_unambiguous_result_is_left_alone(message: bytes) -> None:
+    """House: the header has the receipt; nobody's bytes are guessed at."""
+    assert with_receipt(message, RECEIPT) == message
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=8).filter(lambda key: key.casefold() != "_meta"),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+            ),
+            max_leaves=8,
+        ),
+        max_size=4,
+    ),
+    st.none() | st.dictionaries(st.sampled_from(["x", "y", "bailiwick/receipt"]), st.integers()),
+    st.sampled_from([None, 1]),
+    st.booleans(),
+)
+def test_only_the_receipt_differs_for_a_client_whatever_the_result(
+    result: dict[str, Any], meta: dict[str, Any] | None, indent: int | None, ascii_only: bool
+) -> None:
+    """House: the one permitted difference."""
+    whole = result if meta is None else {**result, "_meta": meta}
+    message = {"jsonrpc": "2.0", "id": 1, "result": whole}
+    sent = json.dumps(message, indent=indent, ensure_ascii=ascii_only).encode()
+    spliced = with_receipt(sent, RECEIPT)
+    if spliced == sent:
+        return  # Ambiguous keys; what those are is tested above.
+    got = json.loads(spliced)
+    assert got["result"]["_meta"].pop("bailiwick/receipt") == OURS
+    if meta is None:
+        assert got["result"].pop("_meta") == {}
+    else:
+        meta.pop("bailiwick/receipt", None)
+    assert got == message
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"data: ", b"\n\n"),
+        (b"data:", b"\n\n"),
+        (b"id: 1\r\nevent: message\r\ndata: ", b"\r\n\r\n"),
+        (b": note\rdata: ", b"\rretry: 1\r\r"),
+        (b"datum: {}\ndata: ", b"\n\n"),
+    ],
+)
+def test_an_event_of_one_line_of_data_gets_the_receipt_within_it(
+    before: bytes, after: bytes
+) -> None:
+    """WHATWG HTML §9.2.6; every other byte of the event stays."""
+    expected = with_receipt(answer("{}"), RECEIPT)
+    assert event_with_receipt(before + answer("{}") + after, RECEIPT) == before + expected + after
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b"",
+        b"data\n\n",
+        b"data\ndata: " + answer("{}") + b"\n\n",
+        b"data: " + answer("{}") + b"\ndata: 1\n\n",
+        b"\xef\xbb\xbfdata: 1\ndata: " + answer("{}") + b"\n\n",
+        b"data: " + answer("{}")[:20] + b"\ndata: " + answer("{}")[20:] + b"\n\n",
+        b"\xef\xbb\xbfdata: " + answer("{}") + b"\n\n",
+        b"data: rubbish\n\n",
+        b"Data: " + answer("{}") + b"\n\n",
+    ],
+)
+def test_any_other_event_is_left_alone(event: bytes) -> None:
+    """House: the header has the receipt."""
+    assert event_with_receipt(event, RECEIPT) == event
+
+
+def test_the_header_is_a_dictionary_of_structured_fields() -> None:
+    """RFC 8941 §3.2: two strings and an integer."""
+    assert header(RECEIPT) == {
+        "bailiwick-receipt": f'origin="example.com/bailiwick/0", seq=7, leaf="sha256:{"a" * 64}"'
+    }
+
+
+def test_an_origin_cannot_break_out_of_its_string() -> None:
+    """RFC 8941 §3.3.3: quotes and backslashes are escaped."""
+    text = header(Receipt(1, "l", 'a"\\b'))["bailiwick-receipt"]
+    assert text == 'origin="a\\"\\\\b", seq=1, leaf="l"'
+
+
+def test_without_a_receipt_there_is_no_header() -> None:
+    """House: an answer that no record stands behind claims none."""
+    assert header(None) == {}
