@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from gateway.core.canonical import MAX_DEPTH
 from gateway.core.errors import VerificationError
-from gateway.core.record import KINDS, Receipt, decode, encode, leaf_hash
+from gateway.core.merkle import leaf_hash
+from gateway.core.record import KINDS, Receipt, decode, encode
 from gateway.evidence.segments import MAX_LINE_BYTES
 
 Entry = tuple[str, Mapping[str, Any]]
@@ -40,9 +41,12 @@ Answer = Receipt | NotWritten
 class Draft:
     """A batch in the making; `seq` and `prev` are what its next record will carry."""
 
+    origin: str
     seq: int
     prev: str
     lines: list[bytes] = field(default_factory=list)
+    leaves: list[bytes] = field(default_factory=list)
+    """The leaf hash of each line."""
     answers: list[Answer] = field(default_factory=list)
     """One for each entry added; true once the lines are durable."""
 
@@ -58,7 +62,7 @@ class Draft:
             return 0
         if room is not None and len(line) + 1 > room:
             return None
-        self.answers.append(Receipt(self.seq, self._take(line)))
+        self.answers.append(Receipt(self.seq, self._take(line), self.origin))
         return len(line) + 1
 
     def link(self, kind: str, fields: Mapping[str, Any]) -> int:
@@ -68,8 +72,10 @@ class Draft:
         return len(line) + 1
 
     def _take(self, line: bytes) -> str:
+        leaf = leaf_hash(line)
         self.lines.append(line)
-        self.seq, self.prev = self.seq + 1, leaf_hash(line)
+        self.leaves.append(leaf)
+        self.seq, self.prev = self.seq + 1, "sha256:" + leaf.hex()
         return self.prev
 
 

@@ -1,126 +1,209 @@
 """What a crash left behind, made whole again without hiding it.
 
 A crash leaves lines that cannot be read, and only at the end: everything before the last segment
-was synced before its successor was made. There, a power cut may have put a batch on disk out of
-order, so the first line that cannot be read ends the log, even if later ones can. A line that reads
-well and does not follow the one before it is no crash but damage, and going on after it would
-vouch for a changed record: the log is not opened. The cut bytes are moved aside, never thrown away,
-and the new run records the cut (`gap`) and every intent that has no outcome (`orphaned`). Does not
-write records (`appender.py`) and does not judge what they say.
+was synced and sealed before its successor was made, and that successor's first record says all that
+is needed to go on. There, a power cut may have put a batch on disk out of order, so the first line
+that cannot be read ends the log, even if later ones can. A line that reads well and does not follow
+the one before it is no crash but damage, and so is a torn line that a checkpoint covers: going on
+would vouch for a changed record, and the log is not opened. The cut bytes are moved aside, never
+thrown away, and the new run records the cut (`gap`) and every intent that has no outcome
+(`orphaned`). Does not write records (`appender.py`), does not judge what they say, and does not
+read earlier segments (`verify.py`).
 """
 
 import hashlib
 import os
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.core.checkpoint import Checkpoint
 from gateway.core.errors import VerificationError
-from gateway.core.record import Record
+from gateway.core.merkle import Frontier
+from gateway.core.record import NO_PREV, Record, decode, leaf_hash
 from gateway.evidence.chain import Chain
 from gateway.evidence.disk import sync_folder
-from gateway.evidence.segments import first_seq, lines, name, segments
+from gateway.evidence.heads import cut_torn, newest_checkpoint
+from gateway.evidence.segments import (
+    first_seq,
+    is_compressed,
+    lines,
+    lines_from_end,
+    name,
+    segments,
+)
+from gateway.evidence.tree import NodeFile
 
 _TORN: Final = re.compile(r"torn-([0-9]{12,})-([0-9]+)-[0-9]+\.bin")
+_UNTOLD: Final = ".untold"
+"""Ends the name of a file of cut bytes until a `gap` record tells of it."""
 _TORN_CODES: Final = frozenset({"line_unfinished", "record_unreadable"})
 """What a crash can do to a line; `seq_broken` and `prev_mismatch` take a hand or a bad disk."""
 _PIECE: Final = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Recovered:
     """Where a log ends, and what its next run must say about the run before."""
 
-    seq: int
+    seq: int = 0
     """The seq of the next record."""
-    prev: str
+    prev: str = NO_PREV
     """The `prev` of the next record."""
-    segment: Path | None
-    """The segment that goes on; None when the log has none yet."""
-    offset: int
-    """The length of that segment in bytes."""
-    gaps: tuple[dict[str, Any], ...]
+    frontier: Frontier = field(default_factory=Frontier)
+    """The tree over every record."""
+    segment: Path | None = None
+    """The last segment; None when the log has none yet."""
+    first_seq: int = 0
+    """The seq of that segment's first record."""
+    sealed: bool = False
+    """Whether that segment is complete, so that another must begin."""
+    origin: str | None = None
+    epoch: int | None = None
+    key: str | None = None
+    """The log's name, and the key epoch and verifier key in force; None when there is no record."""
+    gaps: tuple[dict[str, Any], ...] = ()
     """Fields of the `gap` records that are due."""
-    open_calls: tuple[str, ...]
+    open_calls: dict[str, None] = field(default_factory=dict)
     """The call_id of every intent without an outcome, oldest first."""
-
-
-@dataclass(slots=True)
-class _Memory:
-    """What is kept of the records read: nothing but loose ends."""
-
-    open_calls: dict[str, None]
-    told: set[str]
-    """Names of the files of cut bytes that a `gap` record speaks of."""
+    told: set[str] = field(default_factory=set)
+    """Names of the files of cut bytes that a `gap` record of this segment speaks of."""
 
     def keep(self, record: Record) -> None:
-        call_id = record.fields.get("call_id")
-        if record.kind == "intent" and isinstance(call_id, str):
-            self.open_calls[call_id] = None
-        elif record.kind == "outcome" and isinstance(call_id, str):
-            self.open_calls.pop(call_id, None)
-        elif record.kind == "gap":
-            self.told.add(str(record.fields.get("file")))
+        """Take what a record changes."""
+        fields = record.fields
+        call_id = str(fields.get("call_id"))
+        match record.kind:
+            case "segment":
+                self.origin = str(fields.get("origin"))
+                self.epoch, self.key = fields.get("epoch"), fields.get("key")
+            case "key-rotate":
+                self.epoch, self.key = fields.get("epoch"), fields.get("key")
+            case "intent":
+                self.open_calls[call_id] = None
+            case "outcome":
+                self.open_calls.pop(call_id, None)
+            case "gap":
+                self.told.add(str(fields.get("file")))
+            case _:
+                pass
+        self.sealed = record.kind == "seal"
+        self.seq, self.prev = record.seq + 1, record.leaf_hash
 
 
-def recover(folder: Path) -> Recovered:
-    """Read the whole log, cut a torn tail, and say where to go on; holds no lock itself.
+def recover(folder: Path, tree: NodeFile) -> Recovered:
+    """Read the last segment, cut a torn tail, and say where to go on; holds no lock itself.
+
+    Args:
+        folder: the log's folder.
+        tree: the index of the tree, brought up to date.
 
     Raises:
         VerificationError: a record is damaged where no crash can have torn it.
         OSError: the folder cannot be read or the tail cannot be cut.
     """
-    chain, memory = Chain(), _Memory({}, set())
-    paths = segments(folder)
-    good = 0
-    for path in paths:
-        _check_place(path, chain)
-        good = _scan(path, chain, memory.keep, torn_allowed=path is paths[-1])
-    if paths and good < paths[-1].stat().st_size:
-        _cut(paths[-1], good)
-    if paths and good == 0:
+    cut_torn(folder)
+    newest = newest_checkpoint(folder)
+    paths, end = segments(folder), Recovered()
+    while paths:
+        end, good = _scan(paths, tree, newest)
+        if not is_compressed(paths[-1]) and good < paths[-1].stat().st_size:
+            _cut(paths[-1], good)
+        if good:
+            break
         # Torn before its first record: the segment never began. Its predecessor goes on.
         paths.pop().unlink()
         sync_folder(folder)
         # A crash here leaves the log as it was before that segment: the next open goes on.
-    last = paths[-1] if paths else None
-    return Recovered(
-        seq=chain.seq,
-        prev=chain.prev,
-        segment=last,
-        offset=last.stat().st_size if last else 0,
-        gaps=_untold_gaps(folder, memory.told),
-        open_calls=tuple(memory.open_calls),
-    )
-
-
-def _check_place(path: Path, chain: Chain) -> None:
-    if first_seq(path) != chain.seq:
+        end = Recovered()
+    if newest and newest.size > end.seq:
         raise VerificationError(
-            f"{path.name}: {name(chain.seq)} should stand here; a segment is missing or renamed"
+            f"record {end.seq} is missing: the newest checkpoint covers {newest.size} records",
+            code="records_missing",
+        )
+    end.gaps = _untold_gaps(folder, end.told)
+    return end
+
+
+def told(folder: Path, gaps: tuple[dict[str, Any], ...]) -> None:
+    """Note that `gap` records of these are durable."""
+    for gap in gaps:
+        path = folder / str(gap["file"])
+        path.with_name(path.name + _UNTOLD).rename(path)
+    if gaps:
+        sync_folder(folder)
+
+
+def _scan(paths: list[Path], tree: NodeFile, newest: Checkpoint | None) -> tuple[Recovered, int]:
+    """Follow the last segment to its end, or to where it is torn; and the bytes before that."""
+    path, earlier = paths[-1], paths[:-1]
+    end = Recovered(segment=path, first_seq=first_seq(path))
+    chain, good = Chain(end.first_seq, NO_PREV), 0
+    for number, raw in enumerate(lines(path), 1):
+        try:
+            if number == 1:
+                _begin(raw, end, chain, earlier, tree)
+            record = chain.follow(raw)
+        except VerificationError as exc:
+            covered = chain.seq < (newest.size if newest else 0)
+            # Only a sealed segment is compressed, and a seal is durable.
+            if exc.reason_code in _TORN_CODES and not covered and not is_compressed(path):
+                break
+            raise VerificationError(f"{path.name}, line {number}: {exc.message}") from exc
+        _check_root(end.frontier, newest)
+        end.keep(record)
+        tree.add(end.frontier.append(bytes.fromhex(record.leaf_hash[7:])))
+        good += len(raw)
+    _check_root(end.frontier, newest)
+    tree.flush()
+    return end, good
+
+
+def _check_root(frontier: Frontier, newest: Checkpoint | None) -> None:
+    """Refuse records that are others than the newest checkpoint vouches for."""
+    if newest and frontier.size == newest.size and frontier.root() != newest.root:
+        raise VerificationError(
+            "the records up to here are not those of the newest checkpoint",
+            code="checkpoint_mismatch",
         )
 
 
-def _scan(path: Path, chain: Chain, keep: Callable[[Record], None], *, torn_allowed: bool) -> int:
-    """Follow a segment to its end, or to where it is torn; return the bytes before that."""
-    good = 0
-    for number, raw in enumerate(lines(path), 1):
-        try:
-            record = chain.follow(raw)
-        except VerificationError as exc:
-            if torn_allowed and exc.reason_code in _TORN_CODES:
-                break
-            raise VerificationError(f"{path.name}, line {number}: {exc.message}") from exc
-        keep(record)
-        good += len(raw)
-    return good
+def _begin(raw: bytes, end: Recovered, chain: Chain, earlier: list[Path], tree: NodeFile) -> None:
+    """Take from a segment's first record what the segments before it amount to."""
+    if not raw.endswith(b"\n"):
+        raise VerificationError("the line does not end with a newline", code="line_unfinished")
+    record = decode(raw[:-1])
+    last = next(lines_from_end(earlier[-1]), b"\n") if earlier else None
+    chain.prev = leaf_hash(last[:-1]) if last else NO_PREV
+    if not earlier and end.first_seq > 0:
+        # Every segment before this one was shipped away.
+        chain.prev = record.prev
+    _check_begin(record, chain.prev)
+    try:
+        peaks = tuple(map(bytes.fromhex, record.fields["frontier"]))
+        end.frontier = Frontier.of(end.first_seq, peaks)
+        end.open_calls = dict.fromkeys(map(str, record.fields["open_calls"]))
+    except (KeyError, TypeError, ValueError) as exc:
+        raise VerificationError(
+            "the segment's first record does not say where it begins", code="segment_mismatch"
+        ) from exc
+    if not tree.agrees(end.frontier):
+        tree.rebuild(earlier, end.frontier)
+
+
+def _check_begin(record: Record, prev: str) -> None:
+    if record.kind != "segment" or record.prev != prev:
+        raise VerificationError(
+            "it does not follow the segment before it: a segment is missing, renamed or changed",
+            code="segment_mismatch",
+        )
 
 
 def _cut(path: Path, offset: int) -> None:
     """Move everything from `offset` on into a file of its own, then cut it off."""
     aside = _free_name(path, offset)
+    untold = aside.with_name(aside.name + _UNTOLD)
     part = aside.with_suffix(".part")
     with path.open("rb") as source, open(part, "wb", opener=_private) as copy:
         source.seek(offset)
@@ -129,7 +212,7 @@ def _cut(path: Path, offset: int) -> None:
         copy.flush()
         os.fsync(copy.fileno())
     # A crash here leaves the tail in place and a `.part` file that nobody reads.
-    part.rename(aside)
+    part.rename(untold)
     sync_folder(path.parent)
     # A crash here leaves the tail in place and a copy: the next open moves it aside once more.
     with path.open("r+b") as segment:
@@ -140,9 +223,11 @@ def _cut(path: Path, offset: int) -> None:
 
 def _free_name(path: Path, offset: int) -> Path:
     number = 1
-    while (aside := path.with_name(_torn_name(path, offset, number))).exists():
+    while True:
+        aside = path.with_name(_torn_name(path, offset, number))
+        if not (aside.exists() or aside.with_name(aside.name + _UNTOLD).exists()):
+            return aside
         number += 1
-    return aside
 
 
 def _torn_name(path: Path, offset: int, number: int) -> str:
@@ -155,21 +240,24 @@ def _private(path: str, flags: int) -> int:
 
 def _untold_gaps(folder: Path, told: set[str]) -> tuple[dict[str, Any], ...]:
     """Return the fields of a `gap` record for every cut that no record tells of yet."""
-    found = [(path, match) for path in folder.iterdir() if (match := _TORN.fullmatch(path.name))]
-    return tuple(
-        _gap(path, name(int(match[1])), int(match[2]))
-        for path, match in sorted(found, key=lambda pair: pair[0].name)
-        if path.name not in told
-    )
+    gaps = []
+    for path in sorted(folder.glob(f"torn-*{_UNTOLD}")):
+        match = _TORN.fullmatch(path.name.removesuffix(_UNTOLD))
+        if match and match[0] in told:
+            # A crash fell between the record and this renaming.
+            path.rename(path.with_name(match[0]))
+        elif match:
+            gaps.append(_gap(path, match[0], name(int(match[1])), int(match[2])))
+    return tuple(gaps)
 
 
-def _gap(path: Path, segment: str, offset: int) -> dict[str, Any]:
-    with path.open("rb") as file:
-        hashed = hashlib.file_digest(file, "sha256")
+def _gap(path: Path, file: str, segment: str, offset: int) -> dict[str, Any]:
+    with path.open("rb") as cut:
+        hashed = hashlib.file_digest(cut, "sha256")
     return {
         "segment": segment,
         "offset": offset,
         "bytes": path.stat().st_size,
-        "file": path.name,
+        "file": file,
         "digest": f"sha256:{hashed.hexdigest()}",
     }

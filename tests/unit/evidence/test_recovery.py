@@ -3,20 +3,32 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from backports import zstd
 
 from gateway.core.errors import VerificationError
-from gateway.evidence.recovery import recover
+from gateway.evidence.recovery import Recovered, recover
 from gateway.evidence.segments import name, segments
-from gateway.evidence.verify import verify
+from gateway.evidence.tree import NodeFile
 from tests.unit.evidence.logs import (
+    check_log,
+    checkpoints,
+    forget_checkpoints,
     kinds,
-    link,
     objects,
+    open_calls_of,
     open_log,
     raw_lines,
-    segment_entry,
     write_log,
 )
+
+
+def recovered(folder: Path) -> Recovered:
+    """Recover a log that nobody has open."""
+    tree = NodeFile(folder)
+    try:
+        return recover(folder, tree)
+    finally:
+        tree.close()
 
 
 def aside(folder: Path) -> dict[str, bytes]:
@@ -28,7 +40,8 @@ async def reopen(folder: Path) -> list[dict[str, Any]]:
     """Open and close the log; return what the new run recorded between `start` and `stop`."""
     before = len(raw_lines(folder))
     await open_log(folder).close()
-    assert verify(folder).fault is None
+    check_log(folder)
+    assert open_calls_of(folder) == []
     added = objects(folder)[before:]
     return [record for record in added if record["kind"] not in ("start", "stop", "segment")]
 
@@ -63,7 +76,7 @@ async def test_a_torn_tail_is_moved_aside_and_recorded(tmp_path: Path, tail: byt
     path.write_bytes(good + tail)
     await open_log(tmp_path).close()
     assert path.read_bytes().startswith(good)
-    assert verify(tmp_path).fault is None
+    check_log(tmp_path)
     file = f"torn-000000000000-{len(good)}-1.bin"
     assert aside(tmp_path) == {file: tail}
     gap = next(record for record in objects(tmp_path) if record["kind"] == "gap")
@@ -80,13 +93,14 @@ async def test_a_torn_tail_is_moved_aside_and_recorded(tmp_path: Path, tail: byt
 async def test_the_first_unreadable_line_of_the_last_segment_ends_the_log(tmp_path: Path) -> None:
     """house: a batch may reach the disk out of order, so later good lines go too."""
     await write_log(tmp_path, 2)
+    forget_checkpoints(tmp_path)
     raw = raw_lines(tmp_path)
     raw[4] = b"\x00" * (len(raw[4]) - 1) + b"\n"
     (tmp_path / name(0)).write_bytes(b"".join(raw))
     await open_log(tmp_path).close()
     assert list(aside(tmp_path).values()) == [b"".join(raw[4:])]
     assert raw_lines(tmp_path)[:4] == raw[:4]
-    assert verify(tmp_path).fault is None
+    check_log(tmp_path)
 
 
 async def test_every_torn_length_of_the_last_record_recovers(tmp_path: Path) -> None:
@@ -97,8 +111,9 @@ async def test_every_torn_length_of_the_last_record_recovers(tmp_path: Path) -> 
         folder = tmp_path / str(length)
         folder.mkdir()
         (folder / name(0)).write_bytes(b"".join(raw[:-1]) + raw[-1][:length])
-        end = recover(folder)
-        assert (end.seq, end.offset) == (len(raw) - 1, len(b"".join(raw[:-1])))
+        end = recovered(folder)
+        assert end.seq == len(raw) - 1
+        assert (folder / name(0)).read_bytes() == b"".join(raw[:-1])
         assert [gap["bytes"] for gap in end.gaps] == [length]
 
 
@@ -115,13 +130,12 @@ async def test_an_intent_without_outcome_is_closed_as_orphaned(tmp_path: Path) -
         ("outcome", "a", "orphaned"),
         ("outcome", "c", "orphaned"),
     ]
-    assert verify(tmp_path).orphaned == 2
     assert await reopen(tmp_path) == []
 
 
 async def test_an_open_intent_is_found_in_an_earlier_segment(tmp_path: Path) -> None:
-    """house: all segments are read."""
-    log = open_log(tmp_path, segment_bytes=1500)
+    """house: the last segment's first record carries it."""
+    log = open_log(tmp_path, segment_bytes=2500)
     await log.append("intent", {"call_id": "early"})
     for number in range(20):
         await log.append("refusal", {"call_id": f"r{number}", "note": "x" * 100})
@@ -136,6 +150,7 @@ async def test_an_outcome_that_was_torn_off_leaves_its_call_orphaned(tmp_path: P
     await log.append("intent", {"call_id": "a"})
     await log.append("outcome", {"call_id": "a", "status": "done"})
     await log.close()
+    forget_checkpoints(tmp_path)
     raw = raw_lines(tmp_path)
     (tmp_path / name(0)).write_bytes(b"".join(raw[:3]) + raw[3][:-5])
     assert [r["kind"] for r in await reopen(tmp_path)] == ["gap", "outcome"]
@@ -160,7 +175,7 @@ async def test_a_log_that_never_began_begins(tmp_path: Path, left: bytes) -> Non
     """house: a crash at the very first record recovers too."""
     (tmp_path / name(0)).write_bytes(left)
     await open_log(tmp_path).close()
-    assert verify(tmp_path).fault is None
+    check_log(tmp_path)
     assert kinds(tmp_path) == ["segment", "start", *(["gap"] if left else []), "stop"]
 
 
@@ -170,11 +185,26 @@ async def test_a_cut_whose_record_was_lost_is_told_at_the_next_start(tmp_path: P
     path = tmp_path / name(0)
     good = path.read_bytes()
     path.write_bytes(good + b"torn")
-    first = recover(tmp_path)
+    first = recovered(tmp_path)
     assert path.read_bytes() == good
-    assert recover(tmp_path) == first
+    assert [name.endswith(".untold") for name in aside(tmp_path)] == [True]
+    assert recovered(tmp_path).gaps == first.gaps
     assert [(r["kind"], r["bytes"]) for r in await reopen(tmp_path)] == [("gap", 4)]
+    assert [name.endswith(".bin") for name in aside(tmp_path)] == [True]
     assert await reopen(tmp_path) == []
+
+
+async def test_a_cut_whose_record_is_there_is_not_told_twice(tmp_path: Path) -> None:
+    """house: a crash fell between the `gap` record and the new name of the cut bytes."""
+    await write_log(tmp_path, 1)
+    path = tmp_path / name(0)
+    with path.open("ab") as file:
+        file.write(b"torn")
+    await open_log(tmp_path).close()
+    (told,) = aside(tmp_path)
+    (tmp_path / told).rename(tmp_path / f"{told}.untold")
+    assert await reopen(tmp_path) == []
+    assert list(aside(tmp_path)) == [told]
 
 
 async def test_two_cuts_at_one_place_are_both_kept(tmp_path: Path) -> None:
@@ -184,36 +214,114 @@ async def test_two_cuts_at_one_place_are_both_kept(tmp_path: Path) -> None:
     for tail in (b"first", b"second"):
         with path.open("ab") as file:
             file.write(tail)
-        recover(tmp_path)
+        recovered(tmp_path)
     assert sorted(aside(tmp_path).values()) == [b"first", b"second"]
     assert [record["bytes"] for record in await reopen(tmp_path)] == [5, 6]
 
 
-async def refused(folder: Path) -> str:
+async def refused(folder: Path, code: str = "evidence_damaged") -> str:
     """Open a log that must be refused and left as it is; return what is said of it."""
     before = {path: path.read_bytes() for path in segments(folder)}
     with pytest.raises(VerificationError) as raised:
         open_log(folder)
     assert {path: path.read_bytes() for path in segments(folder)} == before
     assert aside(folder) == {}
-    assert raised.value.reason_code == "evidence_damaged"
+    assert raised.value.reason_code == code
     return raised.value.message
+
+
+async def test_a_torn_record_that_a_checkpoint_covers_refuses_to_open(tmp_path: Path) -> None:
+    """evidence.md §5: what was synced before it was signed for cannot be torn by a crash."""
+    await write_log(tmp_path, 2)
+    path = tmp_path / name(0)
+    raw = raw_lines(tmp_path)
+    assert checkpoints(tmp_path)[-1][0] == len(raw)
+    path.write_bytes(b"".join(raw)[:-1])
+    assert f"line {len(raw)}" in await refused(tmp_path)
+    path.write_bytes(b"".join(raw) + b"torn")
+    assert [record["bytes"] for record in await reopen(tmp_path)] == [4]
+
+
+@pytest.mark.parametrize("lost", ["record", "segment", "log"])
+async def test_a_log_shorter_than_its_newest_checkpoint_refuses_to_open(
+    tmp_path: Path, lost: str
+) -> None:
+    """house: a rollback, or records that somebody took from the end."""
+    await write_log(tmp_path, 20, segment_bytes=2500)
+    last = segments(tmp_path)[-1]
+    match lost:
+        case "record":
+            last.write_bytes(b"".join(last.read_bytes().splitlines(keepends=True)[:-1]))
+        case "segment":
+            last.unlink()
+        case _:
+            for path in segments(tmp_path):
+                path.unlink()
+    assert "is missing" in await refused(tmp_path, "records_missing")
+
+
+async def test_records_other_than_those_signed_for_refuse_to_open(tmp_path: Path) -> None:
+    """house: the last record has no successor whose `prev` would show the change."""
+    await write_log(tmp_path, 2)
+    path = tmp_path / name(0)
+    raw = raw_lines(tmp_path)
+    changed = raw[-1].replace(b'"monotonic_ns":1', b'"monotonic_ns":2')
+    assert changed != raw[-1]
+    path.write_bytes(b"".join([*raw[:-1], changed]))
+    await refused(tmp_path, "checkpoint_mismatch")
+    path.write_bytes(b"".join([*raw[:-1], changed]) + b"torn")
+    await refused(tmp_path, "checkpoint_mismatch")
+
+
+async def test_a_checkpoint_that_cannot_be_read_refuses_to_open(tmp_path: Path) -> None:
+    """house: without it nobody knows what was signed for."""
+    await write_log(tmp_path, 2)
+    (tmp_path / "checkpoints.jsonl").write_bytes(b"{}\n")
+    await refused(tmp_path, "checkpoint_malformed")
+
+
+async def test_damage_in_an_earlier_segment_is_not_found_at_a_start(tmp_path: Path) -> None:
+    """house: a start reads the last segment; the verifier reads them all."""
+    await write_log(tmp_path, 20, segment_bytes=2500)
+    assert len(segments(tmp_path)) > 3
+    segments(tmp_path)[1].write_bytes(b"\x00\n")
+    await open_log(tmp_path).close()
+    assert segments(tmp_path)[1].read_bytes() == b"\x00\n"
 
 
 @pytest.mark.parametrize(
     "damage",
     [
         pytest.param(lambda line: line.replace(b'"v":1', b'"v":2'), id="unreadable"),
+        pytest.param(lambda line: line.replace(b'"kind":"seal"', b'"kind":"stop"'), id="changed"),
         pytest.param(lambda line: b"", id="dropped"),
         pytest.param(lambda line: line[:-1], id="no newline"),
     ],
 )
-async def test_damage_in_an_earlier_segment_refuses_to_open(tmp_path: Path, damage: Any) -> None:
-    """house: that is no torn tail; the segment and the line are named."""
-    await write_log(tmp_path, 20, segment_bytes=2000)
-    path = segments(tmp_path)[1]
-    raw = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join([*raw[:3], damage(raw[3]), *raw[4:]]))
+@pytest.mark.parametrize("torn", [b"", b"torn"], ids=["clean", "torn"])
+async def test_damage_in_the_line_before_the_last_segment_refuses_to_open(
+    tmp_path: Path, damage: Any, torn: bytes
+) -> None:
+    """house: it shows in the first line of the last segment, which must not be cut for it."""
+    await write_log(tmp_path, 20, segment_bytes=2500)
+    before, last = segments(tmp_path)[-2:]
+    raw = before.read_bytes().splitlines(keepends=True)
+    before.write_bytes(b"".join([*raw[:-1], damage(raw[-1])]))
+    last.write_bytes(last.read_bytes() + torn)
+    assert last.name in await refused(tmp_path)
+
+
+@pytest.mark.parametrize("checkpointed", [True, False])
+async def test_damage_within_the_last_segment_names_the_line(
+    tmp_path: Path, checkpointed: bool
+) -> None:
+    """house: a line that is not there is no torn tail, whatever was signed for."""
+    await write_log(tmp_path, 3)
+    if not checkpointed:
+        forget_checkpoints(tmp_path)
+    path = tmp_path / name(0)
+    raw = raw_lines(tmp_path)
+    path.write_bytes(b"".join([*raw[:3], *raw[4:]]))
     message = await refused(tmp_path)
     assert path.name in message
     assert "line 4" in message
@@ -227,29 +335,92 @@ async def test_a_changed_record_that_still_reads_refuses_to_open(tmp_path: Path)
     assert "line 4" in await refused(tmp_path)
 
 
-async def test_a_changed_last_record_of_an_earlier_segment_refuses_to_open(tmp_path: Path) -> None:
-    """house: it shows in the first line of the last segment, which must not be cut for it."""
-    await write_log(tmp_path, 10, segment_bytes=2000)
-    path = segments(tmp_path)[-2]
-    raw = path.read_bytes().splitlines(keepends=True)
-    changed = raw[-1].replace(b'"call_id":"c', b'"call_id":"d')
-    assert changed != raw[-1]
-    path.write_bytes(b"".join([*raw[:-1], changed]))
-    assert segments(tmp_path)[-1].name in await refused(tmp_path)
-
-
-@pytest.mark.parametrize("which", [0, 1, -2], ids=["first", "middle", "last but one"])
-async def test_a_missing_segment_refuses_to_open(tmp_path: Path, which: int) -> None:
+async def test_a_missing_predecessor_refuses_to_open(tmp_path: Path) -> None:
     """house: the segment after the hole is not taken for a torn tail."""
-    await write_log(tmp_path, 20, segment_bytes=1500)
-    missing = segments(tmp_path)[which]
-    missing.unlink()
-    assert missing.name in await refused(tmp_path)
+    await write_log(tmp_path, 20, segment_bytes=2500)
+    before, last = segments(tmp_path)[-2:]
+    before.unlink()
+    assert last.name in await refused(tmp_path)
 
 
-def test_a_dropped_line_in_the_last_segment_refuses_to_open(tmp_path: Path) -> None:
-    """house: a crash tears lines, it does not take one out."""
-    raw = link([segment_entry(), ("start", {}), ("stop", {}), ("start", {})])
-    (tmp_path / name(0)).write_bytes(b"".join([*raw[:2], *raw[3:]]))
-    with pytest.raises(VerificationError):
-        recover(tmp_path)
+async def test_a_log_whose_older_segments_were_shipped_away_goes_on(tmp_path: Path) -> None:
+    """docs/evidence.md: a segment can be read on from its first line."""
+    await write_log(tmp_path / "log", 20, segment_bytes=2500)
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    *older, last = segments(tmp_path / "log")
+    for path in older:
+        path.rename(whole / path.name)
+    await open_log(tmp_path / "log").close()
+    for path in older:
+        (whole / path.name).rename(path)
+    check_log(tmp_path / "log")
+    assert kinds(tmp_path / "log")[-2:] == ["start", "stop"]
+
+
+@pytest.mark.parametrize("kind", [b"stop", b"heartbeat"])
+async def test_a_last_segment_that_begins_as_none_does_refuses_to_open(
+    tmp_path: Path, kind: bytes
+) -> None:
+    """house: also where nothing is left before it; the log's key would be anybody's guess."""
+    await write_log(tmp_path, 20, segment_bytes=2500)
+    forget_checkpoints(tmp_path)
+    *older, last = segments(tmp_path)
+    for path in older:
+        path.unlink()
+    first, *_ = last.read_bytes().splitlines(keepends=True)
+    last.write_bytes(first.replace(b'"kind":"segment"', b'"kind":"' + kind + b'"'))
+    assert "line 1" in await refused(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("found", "put"),
+    [
+        pytest.param(b'"frontier":["', b'"frontier":["00', id="a longer hash"),
+        pytest.param(b'"frontier":["', b'"frontier":["x', id="no hash"),
+        pytest.param(b'"frontier":[', b'"frontier":["' + b"0" * 64 + b'",', id="a hash too many"),
+        pytest.param(b'"frontier":', b'"other":', id="no frontier"),
+        pytest.param(b'"open_calls":[', b'"open_calls":7,"other":[', id="no calls"),
+    ],
+)
+async def test_a_segment_that_does_not_say_where_it_begins_refuses_to_open(
+    tmp_path: Path, found: bytes, put: bytes
+) -> None:
+    """docs/evidence.md: frontier and open calls; the reader does not go on from a guess."""
+    await write_log(tmp_path, 20, segment_bytes=2500)
+    forget_checkpoints(tmp_path)
+    last = segments(tmp_path)[-1]
+    first, *_ = last.read_bytes().splitlines(keepends=True)
+    assert found in first
+    last.write_bytes(first.replace(found, put))
+    assert "line 1" in await refused(tmp_path)
+
+
+async def test_a_compressed_last_segment_goes_on_in_a_new_one(tmp_path: Path) -> None:
+    """house: its successor was torn before its first record."""
+    await write_log(tmp_path, 20, segment_bytes=2500)
+    *_, sealed, last = segments(tmp_path)
+    last.unlink()
+    forget_checkpoints(tmp_path)
+    raw = sealed.read_bytes()
+    packed = sealed.with_name(sealed.name + ".zst")
+    # A skippable frame (RFC 8878 §3.1.2) makes the file longer than what it holds.
+    skipped = b"\x50\x2a\x4d\x18" + (9999).to_bytes(4, "little") + bytes(9999)
+    packed.write_bytes(zstd.compress(raw) + skipped)
+    sealed.unlink()
+    await open_log(tmp_path).close()
+    sealed.write_bytes(raw)
+    check_log(tmp_path)
+    assert kinds(tmp_path)[-4:] == ["segment", "start", "outcome", "stop"]
+
+
+async def test_a_compressed_segment_is_never_cut(tmp_path: Path) -> None:
+    """house: what is compressed was whole once."""
+    await write_log(tmp_path, 20, segment_bytes=2500)
+    *_, sealed, last = segments(tmp_path)
+    last.unlink()
+    forget_checkpoints(tmp_path)
+    packed = sealed.with_name(sealed.name + ".zst")
+    packed.write_bytes(zstd.compress(sealed.read_bytes()[:-1]))
+    sealed.unlink()
+    assert packed.name in await refused(tmp_path)
