@@ -1,6 +1,7 @@
-"""What a verification found: the values of `verify.py`.
+"""What a verification found: the values of the verifier.
 
-A report never says that a log is whole: without a checkpoint held elsewhere nobody can know that
+A log is called whole only as far as something held elsewhere vouches for it; of what comes after,
+and of a log that only its own folder vouches for, nobody can know that nothing is missing
 (checkpoints: https://c2sp.org/tlog-checkpoint). Imports core only, as the verifier does. Does not
 check anything.
 """
@@ -15,13 +16,32 @@ class Fault:
     """The first thing that is wrong, and where."""
 
     code: str
-    """Stable: `segment_missing`, `segment_mismatch`, `torn_tail`, `record_damaged`, `seq_broken`,
-    `outcome_without_intent`, `intent_repeated` or `call_id_missing`."""
+    """Stable. Of the lines: `segment_missing`, `segment_mismatch`, `torn_tail`, `record_damaged`,
+    `seq_broken`. Of what records say: `outcome_without_intent`, `intent_repeated`,
+    `call_id_missing`, `rotation_forged`, `archive_malformed`. Of checkpoints:
+    `checkpoint_malformed`, `checkpoint_order`, `checkpoint_origin`, `checkpoint_signature`,
+    `checkpoint_mismatch`, `cosignature_invalid`, `forked`, `records_missing`, `rolled_back`,
+    `frontier_unproven`, `key_unknown`. Of other files: `blob_missing`, `blob_damaged`,
+    `blob_malformed`, `archive_damaged`. Of the memory: `remembered_unchecked`."""
     seq: int
-    """The record that is wrong or missing."""
+    """The record that is wrong or missing; of checkpoints, the first that no sound one covers."""
     segment: str
+    """Name of the file."""
     line: int
-    """From 1; 0 when it is the segment as a whole."""
+    """From 1; 0 when it is the file as a whole."""
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that is not wrong, and that an auditor should know."""
+
+    code: str
+    """Stable: `clock_step`, `silence`, `time_unreadable`, `open_intents`, `key_unproven`,
+    `checkpoints_missing`, `checkpoints_unchecked`, `checkpoint_torn`, `records_uncovered`,
+    `records_unanchored`, `segments_deleted`, `foreign_checkpoints` or `notices_left_off`."""
+    seq: int
+    """The record it is about."""
     sentence: str
 
 
@@ -43,6 +63,25 @@ class Report:
     head: Receipt | None
     """The last valid record."""
     fault: Fault | None
+    checkpoints: int = 0
+    """Checkpoints, wherever they are kept, that were checked and agree."""
+    checkpoint_size: int = 0
+    """Records that the largest of them covers."""
+    anchored_size: int = 0
+    """Records that a checkpoint covers which was kept elsewhere or cosigned by a known witness."""
+    newest: str | None = None
+    """The largest checkpoint that agrees, as it was signed: what to remember for the next time."""
+    origin: str = ""
+    """Name of the log; empty when it does not come to say it."""
+    key: str = ""
+    """Verifier key in force at the end, as the log says."""
+    trusted: bool = False
+    """Whether a key that the caller pinned signed one of these checkpoints."""
+    closed_in_order: bool = False
+    """Whether the last record is a `stop`."""
+    first: int = 0
+    """Seq of the first record here; larger than 0 when older segments were deleted."""
+    notes: tuple[Notice, ...] = ()
 
     @property
     def sound(self) -> bool:
@@ -51,5 +90,12 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """What may be said of the log; without a checkpoint, never that it is whole."""
-        return "valid prefix, end unproven" if self.sound else "faulty"
+        """What may be said of the log: no more than what covers it allows."""
+        if not self.sound:
+            return "faulty"
+        if self.anchored_size:
+            return f"whole up to record {self.anchored_size - 1} (anchored)"
+        end = self.head.seq + 1 if self.head else 0
+        if self.closed_in_order and self.checkpoint_size == end:
+            return "closed"
+        return "valid prefix, end unproven"

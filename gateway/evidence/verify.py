@@ -1,199 +1,216 @@
-"""Verify a log offline, from its files alone.
+"""Verify a log offline, from its files alone and from what an auditor knows from elsewhere.
 
-For a folder, in this order:
-
-1. Its segments are there and follow one another: the first is that of seq 0, and each is named by
-   the seq that comes next.
+1. Segments follow one another: the first is that of seq 0, each is named by the seq that comes
+   next, every one but the last is sealed. Older ones may be missing only if the log says that it
+   deleted them, and if checkpoints prove the frontier that the first one left goes on from.
 2. Every line ends with a newline and reads strictly as one record.
 3. seq runs from 0 without gap.
 4. `prev` of each record is the leaf hash of the record before it (RFC 6962 §2.1,
    https://www.rfc-editor.org/rfc/rfc6962#section-2.1).
-5. The first record of each segment, and no other, is of kind `segment` and agrees with the names.
-6. Intents and outcomes pair up by `call_id`: no outcome without an open intent, and no intent while
+5. The first record of each segment, and no other, is of kind `segment` and agrees with place,
+   origin, root, frontier, open calls and key.
+6. A seal is the last line of its segment and names the root of everything before it.
+7. Intents and outcomes pair up by `call_id`: no outcome without an open intent, and no intent while
    one with its `call_id` is open.
+8. Keys: one epoch follows another only with the signature of the key before it.
+9. Checkpoints, wherever they are kept, read as such and are of this log; those of the log's own
+   file never go back in size.
+10. Each checkpoint is signed by the key in force at its size, names the root that the log has
+    there, and no witness that is known signed it badly; none is larger than the log, and the one
+    remembered from the last time is among those that could be checked.
+11. Blobs that records name are there and have their digest.
+12. Compressed segments have the digest that the log tells of.
+13. A key that the auditor pinned signed at least one of the checkpoints.
 
-The first fault ends the check; what is before it is a valid prefix. A valid prefix is not a whole
-log: records after the last one here, and a change to the very last record, leave no trace until a
-checkpoint held elsewhere covers them. An auditor must be able to trust this module by itself: it
-imports core and its own readers only. Does not repair, and does not judge what records say.
+Of several faults the one with the smallest seq is reported, and what is before it is a valid
+prefix. Steps 2 to 8, 10 and 11 are taken segment by segment (`audit_segment.py`), several at a time
+if there are several cores: each goes on from what its first record claims, and here every claim is
+compared with what the segment before came to. An auditor must be able to trust this module by
+itself: it imports core and its own readers only. Does not repair, and does not judge what records
+say.
 """
 
+import os
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import partial
+from itertools import islice, pairwise
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
 from gateway.core.errors import VerificationError
-from gateway.core.record import Receipt, Record, leaf_hash
-from gateway.evidence.chain import Chain, read
-from gateway.evidence.report import Fault, Report
-from gateway.evidence.segments import FORMAT, first_seq, lines, name, segments
+from gateway.evidence.audit_fault import Faulty, faulty
+from gateway.evidence.audit_files import check_archive
+from gateway.evidence.audit_index import REMEMBERED, Claim, Index, Trust, index
+from gateway.evidence.audit_segment import PROGRESS_EVERY, Job, Part, check
+from gateway.evidence.audit_sum import Sum
+from gateway.evidence.chain import read
+from gateway.evidence.report import Fault, Notice, Report
+from gateway.evidence.segments import COMPRESSED, first_seq, lines, name, segments
 
-PROGRESS_EVERY: Final = 10_000
-"""Records between two reports of progress."""
+__all__ = ["PROGRESS_EVERY", "Trust", "verify"]
+
+_WORTH_PROCESSES: Final = 32 * 1024 * 1024
+"""Bytes of a log from which other processes pay for their start."""
 
 
-def verify(folder: Path, progress: Callable[[int], None] | None = None) -> Report:
+def verify(
+    folder: Path,
+    progress: Callable[[int], None] | None = None,
+    *,
+    trust: Trust | None = None,
+    workers: int | None = None,
+) -> Report:
     """Check the log in `folder` and report what it holds, in memory that does not grow with it.
 
     Args:
         folder: the log's folder; nothing in it is changed.
         progress: called with the number of records checked, now and then.
+        trust: what the auditor knows from elsewhere; nothing, if not given.
+        workers: processes that check segments side by side; as many as there are cores if not
+            given, and none but this one for a small log.
 
     Raises:
         OSError: the files cannot be read.
+        VerificationError: the remembered checkpoint is none.
     """
-    tally = _Tally()
+    known = trust or Trust()
+    paths = segments(folder)
+    heads = index(folder, known, _origin(paths))  # 9. Checkpoints read as such.
+    total = Sum(heads.notices)
+    if paths and (earlier := heads.count_up_to(first_seq(paths[0]) - 1)):
+        sentence = f"{earlier} checkpoints are of sizes that can no longer be checked here"
+        total.notices.append(Notice("checkpoints_unchecked", 0, sentence))
+    fault: Fault | None = None
     try:
-        for count, record in enumerate(_checked(folder, tally), 1):
-            tally.count(record)
-            if progress is not None and count % PROGRESS_EVERY == 0:
-                progress(count)
-    except _Faulty as exc:
-        return tally.report(exc.fault)
-    return tally.report(None)
+        _check_segments(folder, paths, heads, known, total, progress, workers)
+        _check_end(folder, paths, heads, known, total)
+    except Faulty as exc:
+        fault = _untorn(exc.fault, heads)
+    faults = [found for found in (fault, heads.fault, *total.missing()) if found]
+    return total.report(min(faults, key=lambda found: found.seq, default=None), known)
 
 
-class _Faulty(Exception):
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(fault.sentence)
-        self.fault = fault
+def _untorn(fault: Fault, heads: Index) -> Fault:
+    """Return a torn end that a checkpoint covers as what it is: no crash tears what was synced."""
+    if fault.code != "torn_tail" or not heads.between(fault.seq, None):
+        return fault
+    sentence = f"record {fault.seq} cannot be read, and a checkpoint covers it"
+    return replace(fault, code="record_damaged", sentence=sentence)
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    path: Path
-    number: int
-    raw: bytes
-    final: bool
-    """Whether it is in the last segment, where a torn line may be."""
-
-    def fault(self, code: str, seq: int, sentence: str) -> _Faulty:
-        return _Faulty(Fault(code, seq, self.path.name, self.number, sentence))
+def _origin(paths: list[Path]) -> str | None:
+    """Return the log's name as its first record says; the check will tell if that is wrong."""
+    try:
+        raw = next(lines(paths[0]), b"") if paths else b""
+        return str(read(raw).fields.get("origin"))
+    except (VerificationError, OSError):
+        return None
 
 
-@dataclass(slots=True)
-class _Tally:
-    kinds: dict[str, int] = field(default_factory=dict)
-    orphaned: int = 0
-    open_calls: set[str] = field(default_factory=set)
-    segments: int = 0
-    head: Receipt | None = None
-
-    def count(self, record: Record) -> None:
-        self.kinds[record.kind] = self.kinds.get(record.kind, 0) + 1
-        self.orphaned += record.kind == "outcome" and record.fields.get("status") == "orphaned"
-        self.head = Receipt(record.seq, record.leaf_hash)
-
-    def report(self, fault: Fault | None) -> Report:
-        return Report(
-            records=sum(self.kinds.values()),
-            calls=self.kinds.get("intent", 0),
-            outcomes=self.kinds.get("outcome", 0),
-            refusals=self.kinds.get("refusal", 0),
-            orphaned=self.orphaned,
-            open_intents=len(self.open_calls),
-            segments=self.segments,
-            head=self.head,
-            fault=fault,
-        )
-
-
-def _checked(folder: Path, tally: _Tally) -> Iterator[Record]:
-    """Yield every record that passes the steps; the first that does not raises `_Faulty`."""
-    chain = Chain()
-    before: _Line | None = None
-    found = _lines(segments(folder), chain, tally)  # 1. Segments follow one another.
-    for line in found:
-        try:
-            record = chain.follow(line.raw)  # 2. It reads.  3. Its seq.  4. Its prev.
-        except VerificationError as exc:
-            raise _broken(exc.reason_code, line, before, chain, found) from exc
-        _check_segment_record(line, record, before)  # 5. Segment records agree with the names.
-        _check_pairing(line, record, tally.open_calls)  # 6. Intents and outcomes pair up.
-        before = line
-        yield record
-
-
-def _lines(paths: list[Path], chain: Chain, tally: _Tally) -> Iterator[_Line]:
-    """Yield every line, in the order that the names of the segments promise."""
+def _check_segments(
+    folder: Path,
+    paths: list[Path],
+    heads: Index,
+    trust: Trust,
+    total: Sum,
+    progress: Callable[[int], None] | None,
+    workers: int | None,
+) -> None:
+    """Steps 1 to 8, 10 and 11."""
     if not paths:
         raise _missing(0)
-    for path in paths:
-        if first_seq(path) != chain.seq:
-            raise _missing(chain.seq)
-        tally.segments += 1
-        final, number = path is paths[-1], 0
-        for number, raw in enumerate(lines(path), 1):
-            yield _Line(path, number, raw, final)
-        if number == 0:
-            code = "torn_tail" if final else "record_damaged"
-            line = _Line(path, 1, b"", final)
-            raise line.fault(code, chain.seq, f"{path.name} is empty")
+    if workers is None:
+        size = sum(path.stat().st_size for path in paths)
+        workers = (os.cpu_count() or 1) if size > _WORTH_PROCESSES else 1
+    jobs = _jobs(folder, paths, heads, trust)
+    for part in _parts(jobs, min(workers, len(paths)), total, progress):
+        total.add(part)
+        if progress is not None and workers > 1:
+            progress(total.records)
 
 
-def _missing(seq: int) -> _Faulty:
+def _jobs(folder: Path, paths: list[Path], heads: Index, trust: Trust) -> Iterator[Job]:
+    sources = tuple(heads.sources)
+    for path, following in pairwise([*paths, None]):
+        if path is None:
+            continue
+        # The last segment is given the checkpoints beyond its end, too; `_check_end` finds them.
+        after = first_seq(path) if path is not paths[0] else first_seq(path) - 1
+        last = first_seq(following) if following else None
+        claims: list[Claim] = heads.between(after, last)
+        yield Job(folder, path, following, claims, sources, trust.witness_keys)
+
+
+def _parts(
+    jobs: Iterator[Job], workers: int, total: Sum, progress: Callable[[int], None] | None
+) -> Iterator[Part]:
+    """Yield what each segment holds, in the order of the log."""
+    if workers <= 1:
+        for job in jobs:
+            told = partial(_told, progress, total.records) if progress else None
+            yield check(job, told)
+        return
+    # Spawned, since a fork would copy whatever threads the caller has.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        try:
+            # As many ahead as keep the processes busy, so that a fault ends the work early.
+            waiting = deque(pool.submit(check, job) for job in islice(jobs, 2 * workers))
+            while waiting:
+                yield waiting.popleft().result()
+                waiting.extend(pool.submit(check, job) for job in islice(jobs, 1))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _told(progress: Callable[[int], None], before: int, count: int) -> None:
+    progress(before + count)
+
+
+def _missing(seq: int) -> Faulty:
     segment = name(seq)
-    return _Faulty(Fault("segment_missing", seq, segment, 0, f"segment {segment} is missing"))
+    return faulty("segment_missing", seq, segment, 0, f"segment {segment} is missing")
 
 
-def _broken(
-    code: str, line: _Line, before: _Line | None, chain: Chain, after: Iterator[_Line]
-) -> _Faulty:
-    """Name the record at fault when `line` is not the next one of the chain."""
-    seq = chain.seq
-    if code == "seq_broken":
-        return line.fault(code, seq, f"record {seq} is missing here, or out of its place")
-    if code == "line_unfinished" and line.final:
-        return line.fault("torn_tail", seq, f"record {seq} is torn: its line has no newline")
-    if code != "prev_mismatch":
-        return line.fault("record_damaged", seq, f"record {seq} cannot be read")
-    if before is None:
-        return line.fault("record_damaged", seq, "record 0 names a record before it")
-    if _contradicts(line, chain, after):
-        return line.fault(
-            "record_damaged", seq, f"record {seq} was changed: {seq + 1} names another"
-        )
-    return before.fault(
-        "record_damaged", seq - 1, f"record {seq - 1} was changed: {seq} names another"
-    )
+def _check_end(folder: Path, paths: list[Path], heads: Index, trust: Trust, total: Sum) -> None:
+    """What can be said only when the whole log was read."""
+    _check_beyond(heads, total)
+    for seq, digest in total.archives.items():  # 12. Compressed segments.
+        check_archive(folder / (name(seq) + COMPRESSED), digest, seq)
+    _check_deleted(paths, total)
+    if trust.remembered and not total.remembered:
+        sentence = "what the last verification saw was deleted since: nothing here continues it"
+        raise faulty("remembered_unchecked", total.first, "the remembered checkpoint", 0, sentence)
+    # 13. A pinned key signed.
+    if trust.keys and not total.signers & set(map(str, trust.keys)):
+        sentence = "no checkpoint of this log is signed by a key that is trusted"
+        raise faulty("key_unknown", total.first, "checkpoints.jsonl", 0, sentence)
 
 
-def _contradicts(line: _Line, chain: Chain, after: Iterator[_Line]) -> bool:
-    """Say whether the record after `line` shows that it is `line` itself that was changed."""
-    chain.seq += 1  # so that a segment that begins there is in its place
-    try:
-        following = next(after, None)
-        return following is not None and read(following.raw).prev != leaf_hash(line.raw[:-1])
-    except (VerificationError, _Faulty):
-        return False
-
-
-def _check_segment_record(line: _Line, record: Record, before: _Line | None) -> None:
-    if (record.kind == "segment") != (line.number == 1):
-        sentence = "a segment begins with a record of kind segment and holds no other"
-        raise line.fault("segment_mismatch", record.seq, sentence)
-    if record.kind != "segment":
+def _check_beyond(heads: Index, total: Sum) -> None:
+    """10. No checkpoint is larger than the log."""
+    beyond = heads.between(total.seq, None)
+    if not beyond:
         return
-    promised = (FORMAT, record.seq, before.path.name if before else None)
-    if tuple(map(record.fields.get, ("format", "first_seq", "previous"))) != promised:
-        sentence = "the segment record does not agree with the segment's place"
-        raise line.fault("segment_mismatch", record.seq, sentence)
+    size, number = beyond[-1][:2]
+    kinds = {heads.sources[claim[1]].kind for claim in beyond}
+    code = "rolled_back" if REMEMBERED in kinds else "records_missing"
+    where = heads.sources[number].name
+    sentence = f"record {total.seq} is missing: {where} has a checkpoint of {size} records"
+    raise faulty(code, total.seq, where, 0, sentence)
 
 
-def _check_pairing(line: _Line, record: Record, open_calls: set[str]) -> None:
-    if record.kind not in ("intent", "outcome"):
+def _check_deleted(paths: list[Path], total: Sum) -> None:
+    """1. Segments are missing at the beginning only if the log says that it deleted them."""
+    first = first_seq(paths[0])
+    if not first:
         return
-    call_id = record.fields.get("call_id")
-    if not isinstance(call_id, str):
-        raise line.fault("call_id_missing", record.seq, f"the {record.kind} names no call")
-    known = call_id in open_calls
-    if record.kind == "intent":
-        if known:
-            raise line.fault("intent_repeated", record.seq, f"call {call_id} is open already")
-        open_calls.add(call_id)
-    else:
-        if not known:
-            sentence = f"call {call_id} has no open intent"
-            raise line.fault("outcome_without_intent", record.seq, sentence)
-        open_calls.remove(call_id)
+    spoken = {seq for seq in total.archives if seq < first}
+    if missing := ({total.previous} | spoken) - total.deleted:
+        raise _missing(min(seq for seq in missing if seq is not None))
+    if not total.checkpoints:
+        sentence = f"no checkpoint proves what was before record {first}"
+        raise faulty("frontier_unproven", first, paths[0], 1, sentence)
