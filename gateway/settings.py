@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
+from gateway.core.canonical import digest
 from gateway.core.errors import SettingsError
 
 MAX_LIFETIME_SECONDS: Final = 3600
@@ -26,6 +27,7 @@ SystemName = Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,62}\Z")]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
+Percent = Annotated[float, Meta(ge=0, le=100)]
 
 
 class Server(Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,13 +114,69 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True):
     processes: Annotated[int, Meta(ge=1, le=64)] = 2
 
 
+class Anchor(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[[evidence.anchors]]`: a second place that remembers our checkpoints: file or witness."""
+
+    name: Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,62}\Z")]
+    path: Path | None = None
+    """File on another volume or host, which every checkpoint is appended to."""
+    url: str | None = None
+    """Submission prefix of a witness (https://c2sp.org/tlog-witness): https, http on loopback."""
+    key: str | None = None
+    """The witness' verifier key (vkey), as `bailiwick witness keygen` prints it."""
+
+
+class Space(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[evidence.space]`: what a disk that fills up still takes, in percent that must be free."""
+
+    warn_percent: Percent = 20.0
+    reads_only_percent: Percent = 10.0
+    stop_percent: Percent = 5.0
+    reserve_bytes: Annotated[int, Meta(ge=0)] = 64 * 1024 * 1024
+    """Room kept free so that records of what was begun still fit."""
+
+
+class Retention(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[evidence.retention]`: where sealed segments go, and when they leave this disk."""
+
+    folder: Path | None = None
+    """A second folder that sealed segments are copied to."""
+    bucket: str | None = None
+    """`s3://BUCKET/PREFIX` instead."""
+    credentials_file: Path | None = None
+    """AWS credentials file; without it, the environment or the instance says who we are."""
+    endpoint: str | None = None
+    """URL of an S3-compatible server that is not AWS."""
+    region: str = "us-east-1"
+    keep_days: Annotated[float, Meta(ge=0)] | None = None
+    """Age at which a shipped and anchored segment is deleted here; never, if not given."""
+    interval_seconds: Seconds = 60.0
+
+
 class Evidence(Struct, frozen=True, forbid_unknown_fields=True):
     """`[evidence]`: where evidence is kept, and how."""
 
     folder: Path
+    keys: Path
+    """Folder of the signing keys, outside the evidence; `bailiwick evidence keygen` makes it."""
+    origin: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._/-]{1,200}\Z")] = (
+        "bailiwick.invalid/gateway"
+    )
+    """Name of the log, like a URL without its scheme (https://c2sp.org/tlog-checkpoint)."""
     segment_bytes: Annotated[int, Meta(ge=64 * 1024)] = 64 * 1024 * 1024
+    segment_seconds: Annotated[float, Meta(ge=1)] = 24 * 3600.0
     deadline_seconds: Seconds = 5.0
     """Longest wait for a record to be durable; a disk that hangs counts as failed."""
+    checkpoint_records: Positive = 1000
+    checkpoint_seconds: Seconds = 1.0
+    heartbeat_seconds: Seconds = 60.0
+    read_interval_seconds: Annotated[float, Meta(ge=0, le=10)] = 0.0
+    """How long records of calls that only read may wait for their sync; 0: each is synced."""
+    responder_key: Path | None = None
+    """Public key that redacted values are sealed to; only its private half opens them."""
+    anchors: tuple[Anchor, ...] = ()
+    space: Space = Space()
+    retention: Retention | None = None
 
 
 class Ledger(Struct, frozen=True, forbid_unknown_fields=True):
@@ -137,6 +195,10 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     issuers: tuple[Issuer, ...] = ()
     systems: dict[SystemName, System] = {}
     dev_issuer: DevIssuer | None = None
+
+    def digest(self) -> str:
+        """Return the digest of these settings as they are in force, defaults included."""
+        return digest(msgspec.json.encode(self, enc_hook=str, order="deterministic"))
 
 
 def load(path: Path) -> Settings:
@@ -200,8 +262,31 @@ def _check(settings: Settings) -> None:
     for issuer in settings.issuers:
         if "://" in issuer.jwks:
             _check_url(issuer.jwks, f"issuers: jwks of {issuer.issuer}")
+    _check_evidence(settings.evidence)
     for name, system in settings.systems.items():
         _check_url(system.url, f"systems.{name}.url", plain_allowed=True)
+
+
+def _check_evidence(evidence: Evidence) -> None:
+    names = [anchor.name for anchor in evidence.anchors]
+    if len(set(names)) != len(names):
+        raise SettingsError("evidence.anchors: two anchors have the same name")
+    for anchor in evidence.anchors:
+        where = f"evidence.anchors: {anchor.name}"
+        if (anchor.path is None) == (anchor.url is None):
+            raise SettingsError(f"{where}: give a path or a url")
+        if anchor.url is not None:
+            _check_url(anchor.url, where)
+            if anchor.key is None:
+                raise SettingsError(f"{where}: a witness needs its key")
+    marks = evidence.space
+    if not marks.warn_percent >= marks.reads_only_percent >= marks.stop_percent:
+        raise SettingsError("evidence.space: warn, reads_only and stop must go down in this order")
+    if evidence.keys.resolve().is_relative_to(evidence.folder.resolve()):
+        raise SettingsError("evidence.keys: keys do not lie inside the evidence they sign")
+    retention = evidence.retention
+    if retention and (retention.folder is None) == (retention.bucket is None):
+        raise SettingsError("evidence.retention: give a folder or a bucket")
 
 
 def _check_subjects(issuers: list[Issuer | DevIssuer]) -> None:

@@ -1,4 +1,4 @@
-"""A folder to start from: settings, a policy bundle of one's own, and a development issuer.
+"""A folder to start from: settings, a policy bundle of one's own, keys, and a development issuer.
 
 What is written refuses everything but the shipped example agents, and listens on loopback only.
 Existing files are never overwritten. Does not start anything.
@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Final
 
 from gateway.core.errors import SettingsError
+from gateway.evidence.signer import create_keys
 from gateway.identity.dev import create_key
 from gateway.policy.bundle import shipped_bundle
 from gateway.settings import load
 
 SETTINGS_NAME: Final = "bailiwick.toml"
+ORIGIN: Final = "bailiwick.example/gateway"
 
 _SETTINGS: Final = """\
 # Bailiwick settings. An unknown key is an error; relative paths start at this file.
@@ -29,6 +31,8 @@ bundle = "policy"          # rules, charters and the catalogue of systems: yours
 
 [evidence]
 folder = "evidence"        # one gateway per folder
+keys = "evidence-keys"     # what signs the evidence; keep it away from the evidence
+origin = {origin}          # the name of this gateway's log, in receipts and checkpoints
 
 [ledger]
 path = "ledger.db"
@@ -60,7 +64,8 @@ def create(folder: Path, url: str, port: int) -> list[Path]:
             is there already, or the folder cannot be written.
     """
     settings, policy, key = folder / SETTINGS_NAME, folder / "policy", folder / "dev-issuer.json"
-    for path in (settings, policy, key):
+    keys = folder / "evidence-keys"
+    for path in (settings, policy, key, keys):
         if path.exists():
             raise SettingsError(f"{path} is there already; choose another folder, or remove it")
     text = _checked(url, port)
@@ -68,17 +73,20 @@ def create(folder: Path, url: str, port: int) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copytree(shipped_bundle(), policy)
         create_key(key)
+        create_keys(keys)
         with settings.open("x", encoding="utf-8") as file:
             file.write(text)
     except OSError as exc:
         raise SettingsError(f"{folder}: cannot be written ({exc.strerror or exc})") from exc
-    return [settings, policy, key]
+    return [settings, policy, key, keys]
 
 
 def _checked(url: str, port: int) -> str:
     """Return the text of the settings, once the gateway's own reader has accepted it."""
     # A JSON string is a TOML basic string, but for DEL and surrogates, which are refused below.
-    text = _SETTINGS.format(url=json.dumps(url, ensure_ascii=False), port=port)
+    text = _SETTINGS.format(
+        url=json.dumps(url, ensure_ascii=False), port=port, origin=json.dumps(ORIGIN)
+    )
     with tempfile.TemporaryDirectory() as elsewhere:
         trial = Path(elsewhere).resolve() / SETTINGS_NAME
         try:

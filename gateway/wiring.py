@@ -5,14 +5,18 @@ recovered, before anything can be served; whatever fails here, the gateway does 
 listen (`app`).
 """
 
+import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
 
 from gateway import __version__
 from gateway.core.errors import IssuerUnavailable, SettingsError
-from gateway.evidence.writer import SegmentWriter
+from gateway.core.identifier import ENTROPY_BYTES, uuid7
+from gateway.evidence.keeping import kept_log
 from gateway.identity import dev, jwks
 from gateway.identity.oidc import OIDCAuthenticator, TrustedIssuer
 from gateway.ledger.sqlite import SQLiteLedger
@@ -22,6 +26,8 @@ from gateway.policy.embedded import EmbeddedDecisionPoint
 from gateway.ports import Clock
 from gateway.settings import DevIssuer, Issuer, Settings
 from gateway.upstream.http import HTTPUpstream
+
+BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class SystemClock:
@@ -74,17 +80,31 @@ async def build(settings: Settings) -> AsyncIterator[Gateway]:
         stack.callback(ledger.close)
         upstream = HTTPUpstream(settings.systems)
         stack.push_async_callback(upstream.aclose)
-        evidence = SegmentWriter.open(
-            settings.evidence.folder,
-            clock,
-            segment_bytes=settings.evidence.segment_bytes,
-            deadline_seconds=settings.evidence.deadline_seconds,
-            version=__version__,
+        evidence = await stack.enter_async_context(
+            kept_log(settings.evidence, policy.systems, clock, _about(settings, policy, clock))
         )
-        stack.push_async_callback(evidence.close)
         authenticator = OIDCAuthenticator(issuers, clock)
         ports = Ports(clock, authenticator, ledger, decision_point, evidence, upstream)
         yield Gateway(settings, ports, policy)
+
+
+def _about(settings: Settings, policy: bundle.Bundle, clock: Clock) -> dict[str, Any]:
+    """Return what the `start` record says of this run."""
+    return {
+        "run": uuid7(clock.wall_ns(), secrets.token_bytes(ENTROPY_BYTES)),
+        "boot_id": _boot_id(),
+        "version": __version__,
+        "settings_digest": settings.digest(),
+        "policy": {"revision": policy.revision, "bundle_digest": policy.digest},
+    }
+
+
+def _boot_id() -> str | None:
+    """Return what the kernel calls this boot, within which monotonic times compare (Linux)."""
+    try:
+        return BOOT_ID.read_text("ascii").strip()
+    except OSError:
+        return None
 
 
 async def _issuers(settings: Settings, clock: Clock) -> list[TrustedIssuer]:

@@ -3,27 +3,28 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.progress import Progress
 from rich.text import Text
 
-from gateway.cli import output
+from gateway.cli import output, verdicts
 from gateway.cli.members import elements, words
 from gateway.cli.options import DEFAULT_SETTINGS, Json, SettingsPath
 from gateway.core.errors import EvidenceUnavailable, VerificationError
+from gateway.core.note import VerifierKey
 from gateway.core.record import Record
 from gateway.evidence import find
 from gateway.evidence import verify as verifier
-from gateway.evidence.report import Report
 from gateway.evidence.segments import segments
+from gateway.evidence.verify import Trust
 from gateway.settings import load
 
 app = typer.Typer(help="Verify the evidence log, and look at it.", no_args_is_help=True)
 
 Folder = Annotated[
-    Path | None, typer.Option("--folder", help="An evidence folder instead of the settings'.")
+    Path | None,
+    typer.Option("--folder", metavar="FOLDER", help="An evidence folder instead of the settings'."),
 ]
 
 
@@ -34,25 +35,59 @@ def evidence() -> None:
 
 @app.command()
 def verify(
-    settings: SettingsPath = DEFAULT_SETTINGS, folder: Folder = None, json: Json = False
+    settings: SettingsPath = DEFAULT_SETTINGS,
+    folder: Folder = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--key", metavar="VKEY", help="A verifier key of the log, known from elsewhere."
+        ),
+    ] = None,
+    anchor: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--anchor", metavar="FILE", help="A file of checkpoints that were kept elsewhere."
+        ),
+    ] = None,
+    witness_key: Annotated[
+        list[str] | None,
+        typer.Option("--witness-key", metavar="VKEY", help="A verifier key of a witness."),
+    ] = None,
+    remember: Annotated[
+        Path | None,
+        typer.Option(
+            "--remember",
+            metavar="FILE",
+            help="Where the newest checkpoint is kept between runs; made by the first.",
+        ),
+    ] = None,
+    json: Json = False,
 ) -> None:
-    """Check the log; name the first damaged record.
+    """Check the log; name the first record that is wrong.
 
-    A record that was changed, dropped or reordered is found. Needs nothing but the folder. Exit
-    status 0 if the log is sound, 1 if it is not, 3 if it cannot be read. A sound log may still have
-    lost its newest records: keep the head elsewhere.
+    Needs nothing but the folder, and believes little more without a key and an anchor: whoever
+    holds the log's key can write another log. --key, --anchor and --witness-key can be given more
+    than once. What --remember names is replaced only if the log is sound.
+
+    Exit status 0 if the log is sound, 1 if it is not, 3 if something cannot be read.
     """
     where = log_of(settings, folder)
-    quiet = not output.ERR.is_terminal
-    with reading(where), Progress(console=output.ERR, transient=True, disable=quiet) as progress:
-        task = progress.add_task("verifying", total=None)
-        report = verifier.verify(where, lambda count: progress.update(task, completed=count))
+    trust = Trust(
+        keys=tuple(map(VerifierKey.parse, key or ())),
+        anchors=tuple(anchor or ()),
+        witness_keys=tuple(map(VerifierKey.parse, witness_key or ())),
+        remembered=verdicts.remembered(remember) if remember else None,
+    )
+    with reading(where), verdicts.progress() as told:
+        report = verifier.verify(where, told, trust=trust)
     if json:
-        output.as_json(_document(report))
+        output.as_json(verdicts.document(report))
     else:
-        _print(report)
+        verdicts.show(report, trust)
     if not report.sound:
         raise typer.Exit(1)
+    if remember and report.newest:
+        verdicts.remember(remember, report.newest)
 
 
 @app.command()
@@ -128,56 +163,12 @@ def reading(where: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        raise EvidenceUnavailable(f"{where}: cannot be read ({exc.strerror})") from exc
+        named = exc.filename or where
+        raise EvidenceUnavailable(f"{named}: cannot be read ({exc.strerror or exc})") from exc
     except VerificationError as exc:
         raise EvidenceUnavailable(
             f"{where}: the log is damaged; `bailiwick evidence verify` names the record"
         ) from exc
-
-
-def _print(report: Report) -> None:
-    counted = output.counted
-    if report.fault:
-        fault = report.fault
-        output.say(output.coloured("damaged"), f": {fault.sentence}")
-        output.say(f"  {fault.segment}, line {fault.line} ({fault.code})")
-        output.say(f"  sound before it: {counted(report.records, 'record')}")
-        return
-    output.say(
-        output.coloured("sound"), f": {counted(report.records, 'record')} ({report.verdict})"
-    )
-    output.say(
-        f"  {counted(report.calls, 'call')} sent, {report.refusals} refused, "
-        f"{report.orphaned} orphaned, {report.open_intents} open, "
-        f"in {counted(report.segments, 'segment')}"
-    )
-    if report.head:
-        output.say(f"  head: record {report.head.seq}, {report.head.leaf_hash}")
-
-
-def _document(report: Report) -> dict[str, Any]:
-    head, fault = report.head, report.fault
-    return {
-        "sound": report.sound,
-        "verdict": report.verdict,
-        "records": report.records,
-        "calls": report.calls,
-        "outcomes": report.outcomes,
-        "refusals": report.refusals,
-        "orphaned": report.orphaned,
-        "open_intents": report.open_intents,
-        "segments": report.segments,
-        "head": {"seq": head.seq, "leaf_hash": head.leaf_hash} if head else None,
-        "fault": {
-            "code": fault.code,
-            "seq": fault.seq,
-            "segment": fault.segment,
-            "line": fault.line,
-            "sentence": fault.sentence,
-        }
-        if fault
-        else None,
-    }
 
 
 def _row(record: Record) -> tuple[str | Text, ...]:

@@ -17,13 +17,13 @@ def init(
     ] = "http://127.0.0.1:9000/mcp",
     port: Annotated[int, typer.Option(help="Where the gateway will listen.")] = 8080,
 ) -> None:
-    """Write a folder to start from: settings, policy, key.
+    """Write a folder to start from: settings, policy, keys.
 
     Nothing that exists is overwritten. Then: edit policy/charters and policy/systems, check them
     with `bailiwick charter check`, and start with `bailiwick serve`.
     """
-    settings, policy, key = starter.create(folder, url, port)
-    for path in (settings, policy, key):
+    settings, policy, *rest = starter.create(folder, url, port)
+    for path in (settings, policy, *rest):
         output.say(f"wrote {path}")
     output.note(
         f"next: `bailiwick charter check {shlex.quote(str(policy))}`, "

@@ -11,7 +11,22 @@ from typing import Final
 import typer
 
 from gateway import __version__
-from gateway.cli import charter, decide, demo, evidence, explain, init, output, serve, token
+from gateway.cli import (
+    charter,
+    decide,
+    demo,
+    evidence,
+    explain,
+    init,
+    keys,
+    output,
+    prove,
+    retention,
+    sealed,
+    serve,
+    token,
+    witness,
+)
 from gateway.core.errors import BundleError, GatewayError, SettingsError
 
 app: Final = typer.Typer(
@@ -34,6 +49,17 @@ app.add_typer(charter.app, name="charter")
 app.command("decide")(decide.decide)
 app.add_typer(evidence.app, name="evidence")
 app.command("explain")(explain.explain)
+app.add_typer(witness.app, name="witness")
+evidence.app.command("prove")(prove.prove)
+evidence.app.command("check-proof")(prove.check_proof)
+evidence.app.command("open")(sealed.open_sealed)
+evidence.app.command("schema")(sealed.schema)
+evidence.app.command("keygen")(keys.keygen)
+evidence.app.command("rotate-key")(keys.rotate_key)
+evidence.app.command("vkey")(keys.vkey)
+evidence.app.command("responder-key")(keys.responder_key)
+evidence.app.command("hold")(retention.hold)
+evidence.app.command("archive-status")(retention.archive_status)
 
 
 def _print_version(wanted: bool) -> None:

@@ -34,7 +34,7 @@ COLOURS: Final = {
     "upstream_failed": "red",
 }
 
-_WHOLE: Final = ("seq", "time", "kind", "call id")
+_WHOLE: Final = ("seq", "time", "kind", "call id", "segment")
 """Columns that are never broken: what is copied from them must be one word."""
 
 

@@ -149,7 +149,8 @@ def small_disk(tmp_path) -> Iterator[None]:
 @pytest.mark.usefixtures("small_disk")
 async def test_a_full_file_system_refuses_calls_and_leaves_nothing_torn(tmp_path, company):
     """Issue: a 1 MB file system."""
-    with gateway(tmp_path, company.url) as running:
+    space = "[evidence.space]\nreserve_bytes = 65536\n"
+    with gateway(tmp_path, company.url, extra=space) as running:
         async with agent_of(running) as agent:
             answers = Counter([await ask(agent, running) for _ in range(600)])
         executed = company.executed()["read_invoice"]

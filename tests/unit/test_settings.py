@@ -8,13 +8,16 @@ import pytest
 from gateway.core.errors import SettingsError
 from gateway.settings import (
     MAX_LIFETIME_SECONDS,
+    Anchor,
     DevIssuer,
     Evidence,
     Issuer,
     Ledger,
     Policy,
+    Retention,
     Server,
     Settings,
+    Space,
     System,
     load,
 )
@@ -25,6 +28,7 @@ bundle = "bundle"
 
 [evidence]
 folder = "evidence"
+keys = "keys"
 
 [ledger]
 path = "ledger.db"
@@ -78,7 +82,22 @@ def test_a_minimal_file_is_read_whole(write: Write, tmp_path: Path) -> None:
     """House: design §5; every default is written down here."""
     assert load(write(MINIMAL)) == Settings(
         policy=Policy(tmp_path / "bundle", "embedded", 250, 2),
-        evidence=Evidence(tmp_path / "evidence", 64 * 1024 * 1024, 5.0),
+        evidence=Evidence(
+            folder=tmp_path / "evidence",
+            keys=tmp_path / "keys",
+            origin="bailiwick.invalid/gateway",
+            segment_bytes=64 * 1024 * 1024,
+            segment_seconds=86400.0,
+            deadline_seconds=5.0,
+            checkpoint_records=1000,
+            checkpoint_seconds=1.0,
+            heartbeat_seconds=60.0,
+            read_interval_seconds=0.0,
+            responder_key=None,
+            anchors=(),
+            space=Space(20.0, 10.0, 5.0, 64 * 1024 * 1024),
+            retention=None,
+        ),
         ledger=Ledger(tmp_path / "ledger.db"),
         server=Server("127.0.0.1", 8080, (), (), 1024 * 1024, 10.0, 30.0, 10.0),
         issuers=(
@@ -119,8 +138,39 @@ processes = 64
 
 [evidence]
 folder = "../evidence"
+keys = "/srv/keys"
+origin = "company.test/gw"
 segment_bytes = 65536
+segment_seconds = 1
 deadline_seconds = 0.1
+checkpoint_records = 1
+checkpoint_seconds = 0.5
+heartbeat_seconds = 3600
+read_interval_seconds = 10
+responder_key = "responder.pub"
+
+[[evidence.anchors]]
+name = "volume"
+path = "/mnt/other/checkpoints.jsonl"
+
+[[evidence.anchors]]
+name = "witness"
+url = "https://witness.test/prefix"
+key = "witness+00000000+AA"
+
+[evidence.space]
+warn_percent = 3
+reads_only_percent = 2
+stop_percent = 1
+reserve_bytes = 0
+
+[evidence.retention]
+bucket = "s3://bucket/prefix"
+credentials_file = "s3.credentials"
+endpoint = "http://127.0.0.1:9000"
+region = "eu-central-1"
+keep_days = 0
+interval_seconds = 1
 
 [ledger]
 path = "a/b.db"
@@ -149,7 +199,37 @@ head_timeout_seconds = 3600
 """
     assert load(write(text)) == Settings(
         policy=Policy(Path("/srv/bundle"), "embedded", 1, 64),
-        evidence=Evidence(tmp_path / "../evidence", 65536, 0.1),
+        evidence=Evidence(
+            folder=tmp_path / "../evidence",
+            keys=Path("/srv/keys"),
+            origin="company.test/gw",
+            segment_bytes=65536,
+            segment_seconds=1.0,
+            deadline_seconds=0.1,
+            checkpoint_records=1,
+            checkpoint_seconds=0.5,
+            heartbeat_seconds=3600.0,
+            read_interval_seconds=10.0,
+            responder_key=tmp_path / "responder.pub",
+            anchors=(
+                Anchor("volume", path=Path("/mnt/other/checkpoints.jsonl")),
+                Anchor(
+                    "witness",
+                    url="https://witness.test/prefix",
+                    key="witness+00000000+AA",
+                ),
+            ),
+            space=Space(3.0, 2.0, 1.0, 0),
+            retention=Retention(
+                folder=None,
+                bucket="s3://bucket/prefix",
+                credentials_file=tmp_path / "s3.credentials",
+                endpoint="http://127.0.0.1:9000",
+                region="eu-central-1",
+                keep_days=0.0,
+                interval_seconds=1.0,
+            ),
+        ),
         ledger=Ledger(tmp_path / "a/b.db"),
         server=Server("::1", 1, ("Gateway.Test",), ("https://console.test",), 1, 1.0, 2.5, 3600.0),
         issuers=(
@@ -198,6 +278,19 @@ def test_settings_cannot_be_changed(write: Write) -> None:
     settings = load(write(MINIMAL))
     with pytest.raises(AttributeError):
         settings.server.host = "0.0.0.0"  # type: ignore[misc]
+
+
+def test_keys_do_not_lie_inside_the_evidence_that_they_sign(write: Write) -> None:
+    """House: who takes the evidence does not take the keys with it."""
+    text = MINIMAL.replace('keys = "keys"', 'keys = "evidence/keys"')
+    assert "evidence.keys" in refusal(write(text))
+
+
+def test_settings_have_one_digest_and_another_when_one_of_them_changes(write: Write) -> None:
+    """House: the `start` record names the settings in force."""
+    before, again = load(write(MINIMAL)).digest(), load(write(MINIMAL + "# a comment")).digest()
+    after = load(write(MINIMAL.replace("ledger.db", "other.db"))).digest()
+    assert (before == again, before == after) == (True, False)
 
 
 # --- unknown and mistyped keys ----------------------------------------------------------------
@@ -253,6 +346,38 @@ def test_an_unknown_key_of_any_table_is_an_error_that_names_it(write: Write, tab
         ("[policy]", "processes = 65", "policy.processes"),
         ("[evidence]", "segment_bytes = 65535", "evidence.segment_bytes"),
         ("[evidence]", "deadline_seconds = -1", "evidence.deadline_seconds"),
+        ("[evidence]", "segment_seconds = 0.5", "evidence.segment_seconds"),
+        ("[evidence]", "checkpoint_records = 0", "evidence.checkpoint_records"),
+        ("[evidence]", "checkpoint_seconds = 0", "evidence.checkpoint_seconds"),
+        ("[evidence]", "heartbeat_seconds = 3601", "evidence.heartbeat_seconds"),
+        ("[evidence]", "read_interval_seconds = 10.5", "evidence.read_interval_seconds"),
+        ("[evidence]", "read_interval_seconds = -1", "evidence.read_interval_seconds"),
+        ("[evidence]", 'origin = "a b"', "evidence.origin"),
+        ("[evidence]", 'origin = "a+b"', "evidence.origin"),
+        ("[evidence]", "space = {stop_percent = 101}", "evidence.space.stop_percent"),
+        ("[evidence]", "space = {reserve_bytes = -1}", "evidence.space.reserve_bytes"),
+        ("[evidence]", "space = {reads_only_percent = 21}", "evidence.space"),
+        ("[evidence]", 'anchors = [{name = "A", path = "a"}]', "evidence.anchors"),
+        ("[evidence]", 'anchors = [{name = "a"}]', "evidence.anchors: a"),
+        (
+            "[evidence]",
+            'anchors = [{name = "a", path = "a", url = "https://a.test"}]',
+            "evidence.anchors: a",
+        ),
+        ("[evidence]", 'anchors = [{name = "a", url = "https://a.test"}]', "evidence.anchors: a"),
+        (
+            "[evidence]",
+            'anchors = [{name = "a", url = "http://a.test", key = "k"}]',
+            "evidence.anchors: a",
+        ),
+        (
+            "[evidence]",
+            'anchors = [{name = "a", path = "a"}, {name = "a", path = "b"}]',
+            "evidence.anchors",
+        ),
+        ("[evidence]", "retention = {}", "evidence.retention"),
+        ("[evidence]", 'retention = {folder = "a", bucket = "s3://b"}', "evidence.retention"),
+        ("[evidence]", 'retention = {folder = "a", keep_days = -1}', "evidence.retention"),
         ("[[issuers]]", "max_lifetime_seconds = 3601", "max_lifetime_seconds"),
         ("[[issuers]]", "max_lifetime_seconds = 0", "max_lifetime_seconds"),
         ("[[issuers]]", "max_lifetime_seconds = inf", "max_lifetime_seconds"),
@@ -318,7 +443,7 @@ def test_a_required_table_that_is_missing_is_an_error_that_names_it(
     write: Write, table: str
 ) -> None:
     """House: without policy, evidence or ledger there is no gateway."""
-    text = re.sub(rf"\[{table}\]\n.*\n", "", MINIMAL)
+    text = re.sub(rf"\[{table}\]\n(?:.+\n)+", "", MINIMAL)
     assert f"`{table}`" in refusal(write(text))
 
 
