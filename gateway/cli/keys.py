@@ -92,13 +92,13 @@ def write_new(path: Path, data: bytes) -> None:
         FileExistsError: it is there, and is left as it is.
         OSError: it cannot be written, and is not there.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    with open(os.open(path, flags, 0o600), "wb") as file:
-        try:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        except OSError as exc:
-            path.unlink()
-            raise OSError(exc.errno, exc.strerror, str(path)) from exc
-    sync_folder(path.parent)
+        sync_folder(path.parent)
+    except OSError as exc:
+        path.unlink()
+        raise OSError(exc.errno, exc.strerror, str(path)) from exc

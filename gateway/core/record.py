@@ -15,6 +15,8 @@ from gateway.core.errors import MalformedMessage, VerificationError
 
 VERSION: Final = 1
 """Version of the record format, the member `v` of every record."""
+DEPTH: Final = 2 * MAX_DEPTH
+"""Deepest nesting of a record, which holds a whole body further down."""
 NO_PREV: Final = "sha256:" + "0" * 64
 """`prev` of the first record of a log."""
 KINDS: Final = frozenset(
@@ -93,7 +95,7 @@ def members(line: bytes) -> dict[str, Any]:
     Raises:
         VerificationError: the line is not a record of this format (`record_unreadable`).
     """
-    fields = loads_exact(line, max_depth=2 * MAX_DEPTH)
+    fields = loads_exact(line, max_depth=DEPTH)
     if fields is None:
         fields = _parse(line)
     version, seq, kind = fields.get("v"), fields.get("seq"), fields.get("kind")
@@ -112,7 +114,7 @@ def _parse(line: bytes) -> dict[str, Any]:
     if b"\n" in line:
         raise _unreadable("it is more than one line, or still has its newline")
     try:
-        return parse_object(line, max_integer=2**63 - 1, max_depth=2 * MAX_DEPTH)
+        return parse_object(line, max_integer=2**63 - 1, max_depth=DEPTH)
     except MalformedMessage as exc:
         raise _unreadable(exc.message) from exc
 

@@ -41,6 +41,8 @@ class Clock:
         """Largest monotonic time in this run, nanoseconds."""
         self._limit: float | None = None
         """Longest silence that is in order, nanoseconds; None while no `start` was seen."""
+        self._second, self._begun = "", 0.0
+        """The second of the newest record as text, up to its point, and as a wall time."""
         self._wall = 0.0
         """Wall time of the newest record, seconds."""
         self._silences: list[tuple[int, int]] = []
@@ -61,7 +63,14 @@ class Clock:
         """Compare a record with those before it in its run."""
         monotonic = fields.get("monotonic_ns")
         try:
-            self._wall = _parse(fields["time"]).timestamp()
+            text = fields["time"]
+            if text[:20] == self._second and len(text) == 27:
+                self._wall = self._begun + int(text[20:26]) / 1e6
+            else:
+                self._wall = _parse(text).timestamp()
+                # Records come many to a second: as we write them, it is read once.
+                self._second = text[:20] if text[26:] == "Z" else ""
+                self._begun = self._wall // 1
         except (KeyError, TypeError, ValueError, OverflowError):
             monotonic = None
         if type(monotonic) is not int:

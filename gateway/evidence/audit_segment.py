@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from gateway.core.canonical import loads_exact
 from gateway.core.errors import VerificationError
 from gateway.core.note import VerifierKey
-from gateway.core.record import Receipt, leaf_hash, members
+from gateway.core.record import DEPTH, KINDS, VERSION, Receipt, leaf_hash, members
 from gateway.evidence.audit_clock import Clock
 from gateway.evidence.audit_fault import Faulty, faulty
 from gateway.evidence.audit_files import damaged, digest_of
@@ -137,16 +138,25 @@ class _Walk:
         for raw in self.raws:
             line = raw[:-1]
             # 2. The line ends with a newline and reads strictly as one record.
-            try:
-                fields = members(line)
-            except VerificationError as exc:
-                raise self._broken(raw, exc.reason_code) from exc
+            fields = loads_exact(line, max_depth=DEPTH) or {}
+            kind, version = fields.get("kind"), fields.get("v")
+            known = type(kind) is str and kind in KINDS
+            if not known or version != VERSION or type(version) is not int:
+                # Not as our encoder spells it, or no record: the long way round says which.
+                fields = self._members(raw, line)
+                kind = fields["kind"]
             # 3. Its seq.  4. Its prev.
-            if raw[-1] != 10 or fields["seq"] != seq or fields["prev"] != prev:
+            found = fields.get("seq")
+            if (
+                found != seq
+                or type(found) is not int
+                or raw[-1] != 10
+                or fields.get("prev") != prev
+            ):
+                self._members(raw, line)
                 raise self._broken(raw, None)
             if due == seq:  # 10. The checkpoints of the records before this one.
                 due = self._check_claims(seq)
-            kind = fields["kind"]
             state.line += 1
             if state.sealed:
                 raise state.fault("segment_mismatch", f"record {seq} follows the seal")
@@ -172,6 +182,12 @@ class _Walk:
             if progress is not None and not self.count % PROGRESS_EVERY:
                 progress(self.count)
         self._end()
+
+    def _members(self, raw: bytes, line: bytes) -> dict[str, Any]:
+        try:
+            return members(line)
+        except VerificationError as exc:
+            raise self._broken(raw, exc.reason_code) from exc
 
     def _begin(self) -> None:
         """Take the first record at its word, where it cannot be derived from this segment."""

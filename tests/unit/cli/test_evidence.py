@@ -7,6 +7,7 @@ import pytest
 
 from gateway.evidence.report import Report
 from tests.unit.cli.conftest import CommandLine, Done
+from tests.unit.cli.test_keys import no_room
 from tests.unit.evidence.forge import Forge, Key, sample
 
 
@@ -195,6 +196,21 @@ def grown_log(tmp_path: Path) -> Forge:
     grown.checkpoint()
     grown.store(tmp_path / "grown")
     return grown
+
+
+def test_what_cannot_be_written_leaves_what_was_remembered(
+    bailiwick: CommandLine, tmp_path: Path
+) -> None:
+    """House, style §4.8: 3, and the next run still knows what the last one saw."""
+    (tmp_path / "mine").mkdir()
+    file = tmp_path / "mine" / "checkpoint"
+    verified(bailiwick, cut(tmp_path), "--remember", file)
+    grown_log(tmp_path)
+    with no_room():
+        done = bailiwick("evidence", "verify", "--folder", tmp_path / "grown", "--remember", file)
+    assert (done.status, str(file) in done.err) == (3, True)
+    assert file.read_text() == sample(segments=2).note()
+    assert list(file.parent.iterdir()) == [file]
 
 
 @pytest.mark.parametrize(

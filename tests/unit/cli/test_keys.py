@@ -1,3 +1,6 @@
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,17 @@ def modes(*paths: Path) -> set[int]:
 def held(folder: Path) -> dict[str, bytes]:
     """Return what every file of a folder holds."""
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@contextmanager
+def no_room() -> Iterator[None]:
+    """Let no file grow beyond ten bytes (setrlimit(2): EFBIG), as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_keygen_makes_keys_for_their_owner_only(bailiwick: CommandLine, tmp_path: Path) -> None:
@@ -113,3 +127,13 @@ def test_responder_key_says_where_it_cannot_write(bailiwick: CommandLine, tmp_pa
     """House, style §4.8."""
     done = bailiwick("evidence", "responder-key", tmp_path / "nowhere" / "key")
     assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+
+
+def test_a_key_that_does_not_fit_on_the_disk_leaves_nothing(
+    bailiwick: CommandLine, tmp_path: Path
+) -> None:
+    """House: half a key would stop the second try, and be taken for one."""
+    with no_room():
+        done = bailiwick("evidence", "responder-key", tmp_path / "key")
+    assert (done.status, done.out, str(tmp_path / "key") in done.err) == (2, "", True)
+    assert held(tmp_path) == {}
