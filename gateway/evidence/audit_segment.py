@@ -139,7 +139,8 @@ class _Walk:
             line = raw[:-1]
             # 2. The line ends with a newline and reads strictly as one record.
             fields = loads_exact(line, max_depth=DEPTH) or {}
-            kind, version = fields.get("kind"), fields.get("v")
+            kind: Any = fields.get("kind")
+            version = fields.get("v")
             known = type(kind) is str and kind in KINDS
             if not known or version != VERSION or type(version) is not int:
                 # Not as our encoder spells it, or no record: the long way round says which.

@@ -169,7 +169,7 @@ class Sum:
         if self.first:
             tell("segments_deleted", 0, f"records 0 to {self.first - 1} were deleted")
         if report.open_intents:
-            tell("open_intents", end, f"{report.open_intents} calls have no outcome yet")
+            tell("open_intents", end, f"calls without an outcome yet: {report.open_intents}")
         if not report.trusted:
             tell("key_unproven", self.first, "the log names its own key; pin it with --key")
         if not report.checkpoints:
@@ -180,7 +180,7 @@ class Sum:
             tell("records_uncovered", report.checkpoint_size, sentence)
         if report.anchored_size < end:
             after = end - report.anchored_size
-            sentence = f"{_records(after)} that no checkpoint kept elsewhere covers"
+            sentence = f"{_records(after)} covered by no checkpoint kept elsewhere"
             tell("records_unanchored", report.anchored_size, sentence)
         return found
 

@@ -82,7 +82,7 @@ def verify(
     heads = index(folder, known, _origin(paths))  # 9. Checkpoints read as such.
     total = Sum(heads.notices)
     if paths and (earlier := heads.count_up_to(first_seq(paths[0]) - 1)):
-        sentence = f"{earlier} checkpoints are of sizes that can no longer be checked here"
+        sentence = f"checkpoints of sizes that can no longer be checked here: {earlier}"
         total.notices.append(Notice("checkpoints_unchecked", 0, sentence))
     fault: Fault | None = None
     try:
