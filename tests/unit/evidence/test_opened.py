@@ -41,6 +41,7 @@ def test_a_changed_blob_is_not_shown(tmp_path: Path) -> None:
 def test_a_record_cannot_name_another_file_as_its_body(tmp_path: Path, name: str) -> None:
     """House: a forged log shows nothing of the machine it is read on."""
     (tmp_path / "secret").write_text("not for the log")
+    (tmp_path / "log").mkdir()
     with pytest.raises(VerificationError) as caught:
         opened(tmp_path / "log", name)
     assert caught.value.reason_code == "blob_damaged"
