@@ -5,7 +5,7 @@ Held to the same contract suite as the real ones. Does not keep anything.
 
 from gateway.core.checkpoint import Checkpoint
 from gateway.core.merkle import Nodes, root_at
-from gateway.evidence.anchor import AnchorError, checked, conflict
+from gateway.evidence.anchoring.anchor import AnchorError, checked, conflict
 
 
 class FakeAnchor:

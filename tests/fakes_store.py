@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from gateway.evidence.stores import StoreError
+from gateway.evidence.retention.stores import StoreError
 
 
 class FakeStore:

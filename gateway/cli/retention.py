@@ -16,11 +16,11 @@ from gateway.cli import output
 from gateway.cli.evidence import Folder, log_of, reading
 from gateway.cli.options import DEFAULT_SETTINGS, Json, SettingsPath
 from gateway.core.instant import iso
-from gateway.evidence import hold as holds
-from gateway.evidence.anchored import anchored
-from gateway.evidence.archive import compressed_path
-from gateway.evidence.holdings import Held, Holdings
-from gateway.evidence.retention import why_kept
+from gateway.evidence.anchoring.anchored import anchored
+from gateway.evidence.retention import hold as holds
+from gateway.evidence.retention.archive import compressed_path
+from gateway.evidence.retention.holdings import Held, Holdings
+from gateway.evidence.retention.keeper import why_kept
 from gateway.evidence.segments import first_seq, segments
 from gateway.settings import load
 from gateway.wiring import SystemClock

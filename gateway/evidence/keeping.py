@@ -12,14 +12,14 @@ import anyio
 
 from gateway.core.errors import SettingsError
 from gateway.core.redaction import Redactor
-from gateway.evidence.anchors import connected
+from gateway.evidence.anchoring.anchors import connected
 from gateway.evidence.plan import Plan
 from gateway.evidence.recorder import Recorder
-from gateway.evidence.retention import Keeper
+from gateway.evidence.retention.keeper import Keeper
+from gateway.evidence.retention.stores import FolderStore, S3Store, Store
 from gateway.evidence.sealing import Sealer
 from gateway.evidence.signer import KeyRing
 from gateway.evidence.space import Watermarks
-from gateway.evidence.stores import FolderStore, S3Store, Store
 from gateway.evidence.writer import SegmentWriter
 from gateway.ports import Clock
 from gateway.settings import Evidence, Retention

@@ -19,7 +19,7 @@ from gateway.core.note import Note, VerifierKey
 from gateway.core.proof import Proof
 from gateway.core.record import leaf_hash as leaf_text
 from gateway.core.record import members
-from gateway.evidence.audit_index import Trust, index
+from gateway.evidence.audit.index import Trust, index
 from gateway.evidence.segments import first_seq, lines, segments
 from gateway.evidence.tree import open_nodes
 

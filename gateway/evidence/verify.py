@@ -23,7 +23,7 @@
 13. A key that the auditor pinned signed at least one of the checkpoints.
 
 Of several faults the one with the smallest seq is reported, and what is before it is a valid
-prefix. Steps 2 to 8, 10 and 11 are taken segment by segment (`audit_segment.py`), several at a time
+prefix. Steps 2 to 8, 10 and 11 are taken segment by segment (`audit/`), several at a time
 if there are several cores: each goes on from what its first record claims, and here every claim is
 compared with what the segment before came to. An auditor must be able to trust this module by
 itself: it imports core and its own readers only. Does not repair, and does not judge what records
@@ -42,11 +42,11 @@ from pathlib import Path
 from typing import Final
 
 from gateway.core.errors import VerificationError
-from gateway.evidence.audit_fault import Faulty, faulty
-from gateway.evidence.audit_files import check_archive
-from gateway.evidence.audit_index import REMEMBERED, Claim, Index, Trust, index
-from gateway.evidence.audit_segment import PROGRESS_EVERY, Job, Part, check
-from gateway.evidence.audit_sum import Sum
+from gateway.evidence.audit.fault import Faulty, faulty
+from gateway.evidence.audit.files import check_archive
+from gateway.evidence.audit.index import REMEMBERED, Claim, Index, Trust, index
+from gateway.evidence.audit.segment import PROGRESS_EVERY, Job, Part, check
+from gateway.evidence.audit.sum import Sum
 from gateway.evidence.chain import read
 from gateway.evidence.report import Fault, Notice, Report
 from gateway.evidence.segments import COMPRESSED, first_seq, lines, name, segments

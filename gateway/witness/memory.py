@@ -25,8 +25,8 @@ from gateway.core.canonical import dumps, parse_object
 from gateway.core.checkpoint import Checkpoint
 from gateway.core.errors import EvidenceError, EvidenceUnavailable, GatewayError
 from gateway.core.note import Note, VerifierKey
+from gateway.evidence.anchoring.durable import cut_torn
 from gateway.evidence.disk import OSDisk, hold_lock, make_folder, sync_folder
-from gateway.evidence.durable import cut_torn
 from gateway.evidence.logfile import LogFile
 from gateway.evidence.segments import lines
 

@@ -7,9 +7,9 @@ import httpx
 import pytest
 
 from gateway.core.note import Note, SigningKey
-from gateway.evidence.anchor import CONFLICT, Anchor, AnchorError
-from gateway.evidence.anchor_file import FileAnchor
-from gateway.evidence.witness_client import WitnessAnchor
+from gateway.evidence.anchoring.anchor import CONFLICT, Anchor, AnchorError
+from gateway.evidence.anchoring.anchor_file import FileAnchor
+from gateway.evidence.anchoring.witness_client import WitnessAnchor
 from gateway.witness.asgi import WitnessApp
 from gateway.witness.conflicts import Conflicts
 from gateway.witness.memory import Memory

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.errors import SettingsError
-from gateway.evidence.stores import FolderStore, S3Store, Store, StoreError
+from gateway.evidence.retention.stores import FolderStore, S3Store, Store, StoreError
 from tests.fakes_store import FakeStore
 from tests.s3_server import BUCKET, s3_server
 

@@ -7,9 +7,9 @@ import httpx
 import pytest
 from backports import zstd
 
-from gateway.evidence.retention import Keeper
+from gateway.evidence.retention.keeper import Keeper
+from gateway.evidence.retention.stores import S3Store
 from gateway.evidence.segments import records, segments
-from gateway.evidence.stores import S3Store
 from tests.s3_server import BUCKET, s3_server
 from tests.unit.evidence.logs import open_log
 from tests.unit.evidence.shelf import LaterClock, anchor, blob_log

@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from gateway.core.note import Note, VerifierKey
-from gateway.evidence.anchor import CONFLICT, AnchorError
-from gateway.evidence.witness_client import WitnessAnchor, http_client
+from gateway.evidence.anchoring.anchor import CONFLICT, AnchorError
+from gateway.evidence.anchoring.witness_client import WitnessAnchor, http_client
 from gateway.wiring import SystemClock
 from tests.e2e.processes import running
 from tests.unit.witness.logs import ORIGIN, MemoryLog

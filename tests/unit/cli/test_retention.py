@@ -4,7 +4,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from gateway.evidence.hold import HOLD_NAME, held
+from gateway.evidence.retention.hold import HOLD_NAME, held
 from tests.unit.cli.conftest import CommandLine
 from tests.unit.evidence.shelf import Kept, anchor, sealed_log
 

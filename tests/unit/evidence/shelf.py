@@ -6,9 +6,9 @@ from typing import Any
 
 from gateway.core.canonical import digest
 from gateway.evidence import blobs
-from gateway.evidence.anchored import Confirmation, keep
+from gateway.evidence.anchoring.anchored import Confirmation, keep
 from gateway.evidence.heads import newest_size
-from gateway.evidence.retention import Keeper
+from gateway.evidence.retention.keeper import Keeper
 from gateway.evidence.segments import records, segments
 from gateway.evidence.writer import SegmentWriter
 from tests.fakes_store import FakeStore

@@ -12,13 +12,13 @@ import pytest
 from gateway.core.errors import EvidenceUnavailable, SettingsError, VerificationError
 from gateway.core.merkle import Nodes
 from gateway.core.note import SigningKey, cosign
-from gateway.evidence.anchor import CONFLICT, Anchor, AnchorError
-from gateway.evidence.anchor_file import FileAnchor
-from gateway.evidence.anchored import ANCHORED_NAME, anchored
-from gateway.evidence.anchors import LONGEST_WAIT_SECONDS, UNRECORDED, Anchors
+from gateway.evidence.anchoring.anchor import CONFLICT, Anchor, AnchorError
+from gateway.evidence.anchoring.anchor_file import FileAnchor
+from gateway.evidence.anchoring.anchored import ANCHORED_NAME, anchored
+from gateway.evidence.anchoring.anchors import LONGEST_WAIT_SECONDS, UNRECORDED, Anchors
+from gateway.evidence.anchoring.durable import append_line
+from gateway.evidence.anchoring.witness_client import MAX_SKEW_SECONDS, WitnessAnchor, http_client
 from gateway.evidence.disk import OSDisk
-from gateway.evidence.durable import append_line
-from gateway.evidence.witness_client import MAX_SKEW_SECONDS, WitnessAnchor, http_client
 from tests.fakes_anchors import FakeAnchor
 from tests.fakes_clock import FakeClock
 from tests.unit.witness.logs import MemoryLog

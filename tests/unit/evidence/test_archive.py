@@ -9,8 +9,8 @@ import pytest
 from backports import zstd
 
 from gateway.core.errors import VerificationError
-from gateway.evidence.archive import Files, compressed_path, make
-from gateway.evidence.retention import Keeper
+from gateway.evidence.retention.archive import Files, compressed_path, make
+from gateway.evidence.retention.keeper import Keeper
 from gateway.evidence.segments import lines, segments
 from tests.unit.evidence.logs import TickingClock
 from tests.unit.evidence.shelf import Kept, archived, sealed_log
@@ -103,8 +103,8 @@ STEPS = [
 KILLED = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from gateway.evidence.archive import Files
-from gateway.evidence.retention import Keeper
+from gateway.evidence.retention.archive import Files
+from gateway.evidence.retention.keeper import Keeper
 from tests.unit.evidence.logs import TickingClock, open_log
 
 folder, (step, when) = Path(sys.argv[1]), sys.argv[2].split(":")

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.errors import EvidenceError
-from gateway.evidence.hold import HOLD_NAME, Hold, held, place, release
+from gateway.evidence.retention.hold import HOLD_NAME, Hold, held, place, release
 
 HOLD = Hold("case 17", "2026-11-24T09:00:00.000000Z", "ada")
 

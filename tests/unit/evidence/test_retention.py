@@ -11,11 +11,11 @@ from gateway.core.errors import EvidenceUnavailable
 from gateway.evidence import disposal
 from gateway.evidence.blobs import blob_path
 from gateway.evidence.heads import newest_size
-from gateway.evidence.hold import HOLD_NAME, Hold, place, release
-from gateway.evidence.retention import Keeper
+from gateway.evidence.retention.hold import HOLD_NAME, Hold, place, release
+from gateway.evidence.retention.keeper import Keeper
+from gateway.evidence.retention.shipping import blob_name
+from gateway.evidence.retention.stores import FolderStore
 from gateway.evidence.segments import lines, records, segments
-from gateway.evidence.shipping import blob_name
-from gateway.evidence.stores import FolderStore
 from tests.fakes_store import FakeStore
 from tests.unit.evidence.shelf import Kept, LaterClock, anchor, archived, blob_log, sealed_log
 
@@ -344,7 +344,7 @@ async def test_a_store_that_is_down_is_logged_once_and_tried_again(
 ) -> None:
     """house: a line a change, not a line a pass; and the others are not tried in vain."""
     sealed = await sealed_log(tmp_path)
-    caplog.set_level(logging.INFO, "gateway.evidence.retention")
+    caplog.set_level(logging.INFO, "gateway.evidence.retention.keeper")
     async with Kept(tmp_path) as kept:
         kept.store.down = True
         for _ in range(3):
@@ -409,9 +409,9 @@ STEPS = [
 KILLED = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from gateway.evidence.archive import Files
-from gateway.evidence.retention import Keeper
-from gateway.evidence.stores import FolderStore
+from gateway.evidence.retention.archive import Files
+from gateway.evidence.retention.keeper import Keeper
+from gateway.evidence.retention.stores import FolderStore
 from tests.unit.evidence.logs import open_log
 from tests.unit.evidence.shelf import LaterClock, newest_size
 

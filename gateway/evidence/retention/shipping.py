@@ -14,12 +14,12 @@ from typing import Final
 from gateway.core.canonical import digest as digest_of
 from gateway.core.canonical import parse_object
 from gateway.core.errors import MalformedMessage
-from gateway.evidence.anchored import ANCHORED_NAME
-from gateway.evidence.archive import Compressed
+from gateway.evidence.anchoring.anchored import ANCHORED_NAME
 from gateway.evidence.blobs import BLOBS_NAME, blob_path
 from gateway.evidence.heads import CHECKPOINTS_NAME
+from gateway.evidence.retention.archive import Compressed
+from gateway.evidence.retention.stores import Store, StoreError
 from gateway.evidence.segments import first_seq, lines_from_end
-from gateway.evidence.stores import Store, StoreError
 
 _PART: Final = "shipping.part"
 

@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 
 from gateway.core.errors import VerificationError
 from gateway.core.record import Record, decode
-from gateway.evidence.archive import Compressed
+from gateway.evidence.retention.archive import Compressed
 from gateway.evidence.segments import COMPRESSED, first_seq, lines, name, segments
 
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")

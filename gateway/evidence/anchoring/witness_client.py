@@ -19,7 +19,7 @@ from gateway.core.checkpoint import decimal
 from gateway.core.errors import SettingsError, VerificationError
 from gateway.core.merkle import Nodes, consistency_proof
 from gateway.core.note import COSIGNATURE, Note, Signature, VerifierKey, encode64
-from gateway.evidence.anchor import AnchorError, checked, conflict
+from gateway.evidence.anchoring.anchor import AnchorError, checked, conflict
 from gateway.ports import Clock
 
 DEADLINE_SECONDS: Final = 5.0

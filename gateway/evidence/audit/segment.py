@@ -18,12 +18,12 @@ from gateway.core.canonical import loads_exact
 from gateway.core.errors import VerificationError
 from gateway.core.note import VerifierKey
 from gateway.core.record import DEPTH, KINDS, VERSION, Receipt, leaf_hash, members
-from gateway.evidence.audit_clock import Clock
-from gateway.evidence.audit_fault import Faulty, faulty
-from gateway.evidence.audit_files import damaged, digest_of
-from gateway.evidence.audit_heads import Checked, Checker
-from gateway.evidence.audit_index import Claim, Source
-from gateway.evidence.audit_kinds import RULES, Beginning, State, begin
+from gateway.evidence.audit.clock import Clock
+from gateway.evidence.audit.fault import Faulty, faulty
+from gateway.evidence.audit.files import damaged, digest_of
+from gateway.evidence.audit.heads import Checked, Checker
+from gateway.evidence.audit.index import Claim, Source
+from gateway.evidence.audit.kinds import RULES, Beginning, State, begin
 from gateway.evidence.chain import read
 from gateway.evidence.report import Fault
 from gateway.evidence.segments import first_seq, is_compressed, lines

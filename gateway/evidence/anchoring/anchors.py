@@ -23,11 +23,11 @@ from gateway.core.errors import GatewayError, SettingsError, VerificationError
 from gateway.core.instant import iso
 from gateway.core.merkle import Nodes
 from gateway.core.note import VerifierKey
-from gateway.evidence.anchor import Anchor, AnchorError
-from gateway.evidence.anchor_file import FileAnchor
-from gateway.evidence.anchored import Confirmation, anchored, keep
+from gateway.evidence.anchoring.anchor import Anchor, AnchorError
+from gateway.evidence.anchoring.anchor_file import FileAnchor
+from gateway.evidence.anchoring.anchored import Confirmation, anchored, keep
+from gateway.evidence.anchoring.witness_client import WitnessAnchor, http_client
 from gateway.evidence.tree import open_nodes
-from gateway.evidence.witness_client import WitnessAnchor, http_client
 from gateway.ports import Clock
 from gateway.settings import Anchor as AnchorSettings
 from gateway.settings import Evidence

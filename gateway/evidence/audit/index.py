@@ -4,7 +4,7 @@ Four kinds of file speak of one log: its own `checkpoints.jsonl`; its `anchored.
 anchors and witnesses, kept elsewhere; and the checkpoint that an auditor remembers. Each holds a
 JSON object with the member `note` a line, or notes as they are (https://c2sp.org/signed-note). The
 index holds 32 bytes a checkpoint; a note is read again when the log has come to its size. Does not
-read the log and does not check signatures (`audit_heads.py`).
+read the log and does not check signatures (`heads.py`).
 """
 
 from array import array
@@ -19,7 +19,7 @@ from gateway.core.canonical import parse_object
 from gateway.core.checkpoint import Checkpoint
 from gateway.core.errors import MalformedMessage, VerificationError
 from gateway.core.note import Note, VerifierKey
-from gateway.evidence.audit_fault import Faulty, faulty
+from gateway.evidence.audit.fault import Faulty, faulty
 from gateway.evidence.report import Fault, Notice
 
 MAX_LINE_BYTES: Final = 2_000_000

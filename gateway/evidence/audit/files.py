@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.evidence.audit_fault import Faulty, faulty
+from gateway.evidence.audit.fault import Faulty, faulty
 
 _DIGEST: Final = re.compile(r"sha256:([0-9a-f]{64})")
 

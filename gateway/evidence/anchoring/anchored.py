@@ -11,7 +11,7 @@ from typing import Final
 
 from gateway.core.canonical import dumps, parse_object
 from gateway.core.errors import MalformedMessage, VerificationError
-from gateway.evidence.durable import append_line
+from gateway.evidence.anchoring.durable import append_line
 from gateway.evidence.segments import lines
 
 ANCHORED_NAME: Final = "anchored.jsonl"

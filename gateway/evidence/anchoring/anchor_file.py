@@ -19,8 +19,8 @@ from gateway.core.checkpoint import Checkpoint
 from gateway.core.errors import GatewayError
 from gateway.core.merkle import Nodes, root_at
 from gateway.core.note import Note
-from gateway.evidence.anchor import AnchorError, checked, conflict
-from gateway.evidence.durable import append_line, last_line
+from gateway.evidence.anchoring.anchor import AnchorError, checked, conflict
+from gateway.evidence.anchoring.durable import append_line, last_line
 
 DEADLINE_SECONDS: Final = 5.0
 """A volume that does not answer by then has failed; network mounts may hang for hours."""

@@ -18,8 +18,8 @@ from gateway.core.errors import VerificationError
 from gateway.core.merkle import Frontier
 from gateway.core.note import ED25519, VerifierKey
 from gateway.core.record import NO_PREV, Record
-from gateway.evidence.audit_fault import Faulty, faulty
-from gateway.evidence.audit_files import check_blob
+from gateway.evidence.audit.fault import Faulty, faulty
+from gateway.evidence.audit.files import check_blob
 from gateway.evidence.report import Fault
 from gateway.evidence.segments import FORMAT
 

@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.core.record import Receipt
-from gateway.evidence.audit_fault import Faulty, faulty
-from gateway.evidence.audit_index import REMEMBERED, Trust
-from gateway.evidence.audit_kinds import Beginning
-from gateway.evidence.audit_segment import Part
+from gateway.evidence.audit.fault import Faulty, faulty
+from gateway.evidence.audit.index import REMEMBERED, Trust
+from gateway.evidence.audit.kinds import Beginning
+from gateway.evidence.audit.segment import Part
 from gateway.evidence.report import Fault, Notice, Report
 from gateway.evidence.segments import first_seq, name
 

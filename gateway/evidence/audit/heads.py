@@ -2,7 +2,7 @@
 
 It must be of this log, signed by the key in force at its size, and name the root that the log has
 there; what a known witness signed must be signed well (https://c2sp.org/tlog-checkpoint,
-https://c2sp.org/tlog-cosignature). Does not find checkpoints (`audit_index.py`) and does not
+https://c2sp.org/tlog-cosignature). Does not find checkpoints (`index.py`) and does not
 compute roots.
 """
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from gateway.core.checkpoint import Checkpoint
 from gateway.core.errors import VerificationError
 from gateway.core.note import Note, VerifierKey
-from gateway.evidence.audit_fault import Faulty, faulty
-from gateway.evidence.audit_index import ANCHOR, OWN, REMEMBERED, Claim, Source
+from gateway.evidence.audit.fault import Faulty, faulty
+from gateway.evidence.audit.index import ANCHOR, OWN, REMEMBERED, Claim, Source
 
 Fail = Callable[[str, str], Faulty]
 """Makes the fault with a code, of a checkpoint that … (the rest of the sentence)."""

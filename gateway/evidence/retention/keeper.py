@@ -20,7 +20,9 @@ from gateway.core.errors import EvidenceError, GatewayError
 from gateway.core.instant import iso
 from gateway.core.record import Receipt
 from gateway.evidence import disposal
-from gateway.evidence.archive import (
+from gateway.evidence.blobs import blob_path
+from gateway.evidence.disk import sync_folder
+from gateway.evidence.retention.archive import (
     Append,
     Compressed,
     Files,
@@ -30,13 +32,11 @@ from gateway.evidence.archive import (
     seal_of,
     settle,
 )
-from gateway.evidence.blobs import blob_path
-from gateway.evidence.disk import sync_folder
-from gateway.evidence.hold import held as hold_on
-from gateway.evidence.holdings import Held, Holdings, blobs_of
+from gateway.evidence.retention.hold import held as hold_on
+from gateway.evidence.retention.holdings import Held, Holdings, blobs_of
+from gateway.evidence.retention.shipping import blob_name, ship, ship_confirmation, verify
+from gateway.evidence.retention.stores import Store
 from gateway.evidence.segments import is_compressed, segments
-from gateway.evidence.shipping import blob_name, ship, ship_confirmation, verify
-from gateway.evidence.stores import Store
 from gateway.ports import Clock
 
 DAY_NS: Final = 24 * 3600 * 10**9
