@@ -80,7 +80,8 @@ def loads_exact(data: bytes, *, max_depth: int = MAX_DEPTH) -> dict[str, Any] | 
         # An integer beyond 2^53: nanoseconds on a machine that has been up for 104 days, or more.
         if _LARGE.search(data) or orjson.dumps(value) != data:
             return None
-    if not isinstance(value, dict) or b"\\u0000" in data:
+    # A backslash is found far faster than an escape, and most records hold none.
+    if not isinstance(value, dict) or (b"\\" in data and b"\\u0000" in data):
         return None
     if data.count(b"{") + data.count(b"[") > max_depth:
         try:
