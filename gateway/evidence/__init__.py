@@ -12,7 +12,8 @@ Writing:
     plan, space, signer     how a log is kept; what a full disk still takes; keys, one an epoch
     draft, appender         records linked; the open segment and the head of the log
     heads, tree             checkpoints signed when due; the hashes of the tree, for proofs
-    recovery, opening       what a crash left, made whole again; the start of a run
+    recovery, torn, vouched what a crash left, made whole again; what earlier signatures cover
+    opening                 the start of a run
     writer                  group commit: one thread, one sync a batch
     sealing, blobs, recorder  nothing reaches the writer that has not passed redaction
     anchoring, retention    a second place for checkpoints; for sealed segments

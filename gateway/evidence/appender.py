@@ -55,7 +55,10 @@ class Appender:
         self._sealed = end.sealed
         self.first_seq = end.first_seq
         """The seq that the open segment begins with; the one before, while it has no record."""
-        self._began_ns = clock.monotonic_ns()
+        # A segment that an earlier run began is as old as its first record says.
+        began = end.began
+        age = 0 if began is None else max(0, clock.wall_ns() - began)
+        self._began_ns = clock.monotonic_ns() - age
         self._failure: str | None = None
         self.writing = True
         """Whether the last write succeeded."""
@@ -170,6 +173,7 @@ class Appender:
         """Seal the open segment and begin another; everything before it is durable already."""
         if self._file is not None and not self._sealed:
             self._seal()
+        self._sync_tree()
         # A crash here leaves a sealed last segment: the next start begins another.
         file = LogFile(self._folder / name(self._seq), self._disk)
         if self._file is not None:
@@ -189,6 +193,16 @@ class Appender:
         draft.link("seal", {**self._times(), "first_seq": self.first_seq, "root": root})
         self._commit(draft, sync=True)
         self._sealed = True
+
+    def _sync_tree(self) -> None:
+        """Make the hashes durable before the segment that they are of may be shipped away."""
+        try:
+            self._tree.sync()
+        except OSError as exc:
+            # What did not fit yet is tried again at the next record; a sync never is.
+            if exc.errno not in _FULL:
+                self._failure = f"the index of the tree could not be synced: {exc.strerror}"
+            raise
 
     def _commit(self, draft: Draft, sync: bool) -> None:
         file = self._open_file

@@ -19,8 +19,11 @@ from gateway.evidence.logfile import LogFile
 from gateway.evidence.plan import Plan
 from gateway.evidence.segments import lines_from_end
 from gateway.evidence.signer import Signer
+from gateway.evidence.torn import move_aside
 
 CHECKPOINTS_NAME: Final = "checkpoints.jsonl"
+MAX_TORN_BYTES: Final = 64 * 1024
+"""Most that a power cut can have made unreadable: each line is synced before the next."""
 
 Publish = Callable[[str, int], None]
 """Called with each new checkpoint and its size; must not block."""
@@ -93,16 +96,46 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
     Raises:
         VerificationError: the last whole line is no checkpoint.
     """
+    note = newest_note(folder)
+    return Checkpoint.parse(note.text) if note else None
+
+
+def newest_note(folder: Path) -> Note | None:
+    """Return the note of the newest checkpoint kept in a folder; nobody checked it.
+
+    Raises:
+        VerificationError: the last whole line is no checkpoint.
+    """
     last = next(_from_end(folder), None)
     return _read(last) if last else None
 
 
 def cut_torn(folder: Path) -> None:
-    """Cut a last line that a crash left unfinished; the log itself tells of the crash."""
-    torn = next(_from_end(folder), b"\n")
-    if not torn.endswith(b"\n"):
-        with (folder / CHECKPOINTS_NAME).open("r+b") as file:
-            file.truncate(file.seek(0, 2) - len(torn))
+    """Move aside the end that a crash left unreadable; the log itself tells of the crash.
+
+    Raises:
+        VerificationError: more of it is unreadable than a crash leaves (`checkpoint_malformed`).
+        OSError: it cannot be moved.
+    """
+    torn = 0
+    for raw in _from_end(folder):
+        if _is_whole(raw):
+            break
+        torn += len(raw)
+        if torn > MAX_TORN_BYTES:
+            raise _malformed()
+    if torn:
+        path = folder / CHECKPOINTS_NAME
+        move_aside(path, path.stat().st_size - torn, "torn-checkpoints")
+
+
+def _is_whole(raw: bytes) -> bool:
+    """Say whether a line was written whole: a power cut leaves it short, or NULs within it."""
+    try:
+        parse_object(raw)
+    except MalformedMessage:
+        return False
+    return raw.endswith(b"\n")
 
 
 def _from_end(folder: Path) -> Iterator[bytes]:
@@ -111,11 +144,16 @@ def _from_end(folder: Path) -> Iterator[bytes]:
         yield from lines_from_end(path)
 
 
-def _read(raw: bytes) -> Checkpoint:
+def _read(raw: bytes) -> Note:
     try:
-        note = parse_object(raw)["note"]
-    except (MalformedMessage, KeyError) as exc:
-        raise VerificationError(
-            f"{CHECKPOINTS_NAME}: its last line is no checkpoint", code="checkpoint_malformed"
-        ) from exc
-    return Checkpoint.parse(Note.parse(str(note)).text)
+        note = Note.parse(str(parse_object(raw)["note"]))
+        Checkpoint.parse(note.text)
+    except (MalformedMessage, KeyError, VerificationError) as exc:
+        raise _malformed() from exc
+    return note
+
+
+def _malformed() -> VerificationError:
+    return VerificationError(
+        f"{CHECKPOINTS_NAME}: its last line is no checkpoint", code="checkpoint_malformed"
+    )

@@ -80,7 +80,7 @@ def open_log(
         stack.callback(os.close, hold_lock(folder))
         space = Space(folder, plan.watermarks, clock)
         space.reserve()
-        tree = NodeFile(folder)
+        tree = NodeFile(folder, disk)
         stack.callback(tree.close)
         end = recover(folder, tree)
         signer = _signer(keys, plan.origin, end)
@@ -125,7 +125,7 @@ def _signer(keys: KeyRing, origin: str, end: Recovered) -> Signer:
 def _begin(log: Log, end: Recovered, about: Mapping[str, Any]) -> None:
     """Record the start of this run, and what is left of the run before it."""
     times = log.times()
-    entries: list[Entry] = [("start", {**times, **about})]
+    entries: list[Entry] = [("start", {**times, **about, "adopted": end.adopted})]
     entries += [("gap", {**times, **gap}) for gap in end.gaps]
     entries += [("outcome", _orphaned(times, call_id)) for call_id in end.open_calls]
     _write(log, entries)

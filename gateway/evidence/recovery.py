@@ -12,19 +12,20 @@ read earlier segments (`verify.py`).
 """
 
 import hashlib
-import os
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 from gateway.core.checkpoint import Checkpoint
 from gateway.core.errors import VerificationError
 from gateway.core.merkle import Frontier
-from gateway.core.record import NO_PREV, Record, decode, leaf_hash
-from gateway.evidence.chain import Chain
+from gateway.core.record import NO_PREV, Record, decode
+from gateway.evidence.chain import Chain, read
 from gateway.evidence.disk import sync_folder
-from gateway.evidence.heads import cut_torn, newest_checkpoint
+from gateway.evidence.heads import cut_torn
 from gateway.evidence.segments import (
     first_seq,
     is_compressed,
@@ -33,14 +34,13 @@ from gateway.evidence.segments import (
     name,
     segments,
 )
+from gateway.evidence.torn import UNTOLD, move_aside
 from gateway.evidence.tree import NodeFile
+from gateway.evidence.vouched import newest_vouched
 
 _TORN: Final = re.compile(r"torn-([0-9]{12,})-([0-9]+)-[0-9]+\.bin")
-_UNTOLD: Final = ".untold"
-"""Ends the name of a file of cut bytes until a `gap` record tells of it."""
 _TORN_CODES: Final = frozenset({"line_unfinished", "record_unreadable"})
 """What a crash can do to a line; `seq_broken` and `prev_mismatch` take a hand or a bad disk."""
-_PIECE: Final = 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -59,6 +59,12 @@ class Recovered:
     """The seq of that segment's first record."""
     sealed: bool = False
     """Whether that segment is complete, so that another must begin."""
+    began: int | None = None
+    """When that segment began, wall clock, ns since the epoch; None when it does not say."""
+    stopped: bool = False
+    """Whether the last run ended in order, so that only a `start` may follow."""
+    vouched: int = 0
+    """Records that the newest checkpoint covers."""
     origin: str | None = None
     epoch: int | None = None
     key: str | None = None
@@ -70,6 +76,28 @@ class Recovered:
     told: set[str] = field(default_factory=set)
     """Names of the files of cut bytes that a `gap` record of this segment speaks of."""
 
+    @property
+    def adopted(self) -> dict[str, int] | None:
+        """The records that no signature vouches for yet, `from` to before `to`; None if all are."""
+        if self.vouched >= self.seq:
+            return None
+        return {"from": self.vouched, "to": self.seq}
+
+    def refuse_misplaced(self, record: Record, place: str) -> None:
+        """Refuse a record that no gateway writes here: the next signature would vouch for it.
+
+        Raises:
+            VerificationError: it follows a `stop` and does not lead to a `start`
+                (`record_after_stop`), or follows its segment's `seal` (`segment_mismatch`).
+        """
+        if self.sealed:
+            raise VerificationError(f"{place}: it follows the seal", code="segment_mismatch")
+        if self.stopped and record.kind not in ("start", "seal", "segment"):
+            raise VerificationError(
+                f"{place}: a {record.kind} follows a stop, where only a start may",
+                code="record_after_stop",
+            )
+
     def keep(self, record: Record) -> None:
         """Take what a record changes."""
         fields = record.fields
@@ -78,6 +106,9 @@ class Recovered:
             case "segment":
                 self.origin = str(fields.get("origin"))
                 self.epoch, self.key = fields.get("epoch"), fields.get("key")
+                self.began = _ns(fields.get("time"))
+            case "start" | "stop":
+                self.stopped = record.kind == "stop"
             case "key-rotate":
                 self.epoch, self.key = fields.get("epoch"), fields.get("key")
             case "intent":
@@ -104,12 +135,13 @@ def recover(folder: Path, tree: NodeFile) -> Recovered:
         OSError: the folder cannot be read or the tail cannot be cut.
     """
     cut_torn(folder)
-    newest = newest_checkpoint(folder)
     paths, end = segments(folder), Recovered()
+    newest = newest_vouched(folder, paths)
     while paths:
         end, good = _scan(paths, tree, newest)
         if not is_compressed(paths[-1]) and good < paths[-1].stat().st_size:
-            _cut(paths[-1], good)
+            prefix = f"torn-{first_seq(paths[-1]):012d}"
+            move_aside(paths[-1], good, prefix, UNTOLD)
         if good:
             break
         # Torn before its first record: the segment never began. Its predecessor goes on.
@@ -122,6 +154,7 @@ def recover(folder: Path, tree: NodeFile) -> Recovered:
             f"record {end.seq} is missing: the newest checkpoint covers {newest.size} records",
             code="records_missing",
         )
+    end.vouched = newest.size if newest else 0
     end.gaps = _untold_gaps(folder, end.told)
     return end
 
@@ -130,7 +163,7 @@ def told(folder: Path, gaps: tuple[dict[str, Any], ...]) -> None:
     """Note that `gap` records of these are durable."""
     for gap in gaps:
         path = folder / str(gap["file"])
-        path.with_name(path.name + _UNTOLD).rename(path)
+        path.with_name(path.name + UNTOLD).rename(path)
     if gaps:
         sync_folder(folder)
 
@@ -152,6 +185,7 @@ def _scan(paths: list[Path], tree: NodeFile, newest: Checkpoint | None) -> tuple
                 break
             raise VerificationError(f"{path.name}, line {number}: {exc.message}") from exc
         _check_root(end.frontier, newest)
+        end.refuse_misplaced(record, f"{path.name}, line {number}")
         end.keep(record)
         tree.add(end.frontier.append(bytes.fromhex(record.leaf_hash[7:])))
         good += len(raw)
@@ -174,9 +208,9 @@ def _begin(raw: bytes, end: Recovered, chain: Chain, earlier: list[Path], tree: 
     if not raw.endswith(b"\n"):
         raise VerificationError("the line does not end with a newline", code="line_unfinished")
     record = decode(raw[:-1])
-    last = next(lines_from_end(earlier[-1]), b"\n") if earlier else None
-    chain.prev = leaf_hash(last[:-1]) if last else NO_PREV
-    if not earlier and end.first_seq > 0:
+    if earlier:
+        chain.prev, end.stopped = _end_of(earlier[-1])
+    elif end.first_seq > 0:
         # Every segment before this one was shipped away.
         chain.prev = record.prev
     _check_begin(record, chain.prev)
@@ -192,57 +226,47 @@ def _begin(raw: bytes, end: Recovered, chain: Chain, earlier: list[Path], tree: 
         tree.rebuild(earlier, end.frontier)
 
 
+def _end_of(path: Path) -> tuple[str, bool]:
+    """Return the leaf hash of a segment's last record, and whether a `stop` came before its seal.
+
+    Raises:
+        VerificationError: its last record is no `seal` (`segment_mismatch`).
+    """
+    try:
+        seal, *before = map(read, islice(lines_from_end(path), 2))
+    except (VerificationError, ValueError) as exc:
+        # Under its own code, this damage would pass for a torn line of the segment after it.
+        raise _unfollowed() from exc
+    if seal.kind != "seal":
+        raise _unfollowed()
+    return seal.leaf_hash, bool(before) and before[0].kind == "stop"
+
+
 def _check_begin(record: Record, prev: str) -> None:
     if record.kind != "segment" or record.prev != prev:
-        raise VerificationError(
-            "it does not follow the segment before it: a segment is missing, renamed or changed",
-            code="segment_mismatch",
-        )
+        raise _unfollowed()
 
 
-def _cut(path: Path, offset: int) -> None:
-    """Move everything from `offset` on into a file of its own, then cut it off."""
-    aside = _free_name(path, offset)
-    untold = aside.with_name(aside.name + _UNTOLD)
-    part = aside.with_suffix(".part")
-    with path.open("rb") as source, open(part, "wb", opener=_private) as copy:
-        source.seek(offset)
-        while piece := source.read(_PIECE):
-            copy.write(piece)
-        copy.flush()
-        os.fsync(copy.fileno())
-    # A crash here leaves the tail in place and a `.part` file that nobody reads.
-    part.rename(untold)
-    sync_folder(path.parent)
-    # A crash here leaves the tail in place and a copy: the next open moves it aside once more.
-    with path.open("r+b") as segment:
-        segment.truncate(offset)
-        os.fsync(segment.fileno())
-    # A crash here leaves a cut that no record tells of: `_untold_gaps` finds it by its file.
+def _unfollowed() -> VerificationError:
+    return VerificationError(
+        "it does not follow the segment before it: a segment is missing, renamed or changed",
+        code="segment_mismatch",
+    )
 
 
-def _free_name(path: Path, offset: int) -> Path:
-    number = 1
-    while True:
-        aside = path.with_name(_torn_name(path, offset, number))
-        if not (aside.exists() or aside.with_name(aside.name + _UNTOLD).exists()):
-            return aside
-        number += 1
-
-
-def _torn_name(path: Path, offset: int, number: int) -> str:
-    return f"torn-{first_seq(path):012d}-{offset}-{number}.bin"
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+def _ns(time: Any) -> int | None:
+    """Return RFC 3339 text as nanoseconds since the Unix epoch; None if it is not that."""
+    try:
+        return round(datetime.fromisoformat(str(time)).timestamp() * 1e6) * 1000
+    except ValueError:
+        return None
 
 
 def _untold_gaps(folder: Path, told: set[str]) -> tuple[dict[str, Any], ...]:
     """Return the fields of a `gap` record for every cut that no record tells of yet."""
     gaps = []
-    for path in sorted(folder.glob(f"torn-*{_UNTOLD}")):
-        match = _TORN.fullmatch(path.name.removesuffix(_UNTOLD))
+    for path in sorted(folder.glob(f"torn-*{UNTOLD}")):
+        match = _TORN.fullmatch(path.name.removesuffix(UNTOLD))
         if match and match[0] in told:
             # A crash fell between the record and this renaming.
             path.rename(path.with_name(match[0]))

@@ -147,3 +147,71 @@ async def test_a_segment_whose_name_cannot_be_synced_is_the_last(tmp_path: Path)
     await open_log(tmp_path).close()
     check_log(tmp_path)
     assert "intent" not in kinds(tmp_path)
+
+
+@pytest.mark.parametrize("runs", [1, 3])
+async def test_a_segment_grows_old_over_several_runs(tmp_path: Path, runs: int) -> None:
+    """house: a restart a day must not keep a segment open for ever."""
+    clock = FakeClock()
+    for _ in range(runs):
+        await open_log(tmp_path, clock=clock, segment_seconds=60).close()
+        clock.advance(60 / runs)
+    await open_log(tmp_path, clock=clock, segment_seconds=60).close()
+    check_log(tmp_path)
+    assert [kinds_of(path)[-1] for path in segments(tmp_path)] == ["seal", "stop"]
+
+
+async def test_a_segment_that_begins_in_the_future_is_young(tmp_path: Path) -> None:
+    """house: a clock that was set back does not make ages negative."""
+    later, clock = FakeClock(), FakeClock()
+    later.advance(3600)
+    await open_log(tmp_path, clock=later, segment_seconds=60).close()
+    log = open_log(tmp_path, clock=clock, segment_seconds=60)
+    assert len(segments(tmp_path)) == 1
+    clock.advance(60)
+    await log.append("intent", {"call_id": "a"})
+    await log.close()
+    assert len(segments(tmp_path)) == 2
+
+
+class IndexDisk(ScriptedDisk):
+    """Tells which files were synced, and fails to sync the index when told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.files: list[str] = []
+        self.fails = False
+
+    def fdatasync(self, fd: int) -> None:
+        """Sync, or fail for the index."""
+        name = Path(os.readlink(f"/proc/self/fd/{fd}")).name
+        self.files.append(name)
+        if self.fails and name == "nodes.bin":
+            raise OSError(5, "Input/output error")
+        super().fdatasync(fd)
+
+
+async def test_the_index_is_durable_before_a_segment_has_a_successor(tmp_path: Path) -> None:
+    """house: a sealed segment may be shipped away, and then only the index holds its hashes."""
+    disk = IndexDisk()
+    await write_log(tmp_path, 20, segment_bytes=2500, disk=disk)
+    sealed, *_ = segments(tmp_path)
+    last = len(disk.files) - disk.files[::-1].index(sealed.name) - 1
+    assert disk.files[last + 1] == "nodes.bin"
+    assert disk.files.count("nodes.bin") >= len(segments(tmp_path)) - 1
+
+
+async def test_an_index_that_cannot_be_synced_ends_the_log(tmp_path: Path) -> None:
+    """fsync(2): a second sync would succeed over hashes that are not there."""
+    disk = IndexDisk()
+    log = open_log(tmp_path, segment_bytes=1800, disk=disk)
+    disk.fails = True
+    with anyio.fail_after(5), pytest.raises(EvidenceUnavailable):
+        await log.append("intent", {"call_id": "a", "note": "x" * 900})
+    disk.fails = False
+    with anyio.fail_after(5), pytest.raises(EvidenceUnavailable):
+        await log.append("intent", {"call_id": "b"})
+    await log.close()
+    assert kinds(tmp_path)[-1] == "seal"
+    await open_log(tmp_path).close()
+    check_log(tmp_path)

@@ -100,7 +100,9 @@ async def check_crashed(copy: Path, power: bool) -> list[dict[str, Any]]:
             assert blob_path(folder, record["blob"]).exists()
     gaps = {record["file"]: record["bytes"] for record in records if record["kind"] == "gap"}
     cuts = {
-        path.name: path.stat().st_size for path in folder.glob("torn-*") if path.suffix != ".part"
+        path.name: path.stat().st_size
+        for path in folder.glob("torn-[0-9]*")
+        if path.suffix != ".part"
     }
     assert gaps == cuts
     assert checkpoints(folder)[-1][0] == len(records)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.core.errors import VerificationError
 from gateway.core.merkle import Frontier
 from gateway.core.note import Note
 from gateway.evidence.heads import Heads, cut_torn, newest_checkpoint, newest_size
@@ -145,6 +146,7 @@ def test_a_torn_last_checkpoint_is_cut(tmp_path: Path, left: int) -> None:
     cut_torn(tmp_path)
     assert path.read_bytes() == first
     assert newest_size(tmp_path) == 4
+    assert (tmp_path / f"torn-checkpoints-{len(first)}-1.bin").read_bytes() == second[:left]
     path.write_bytes(second[:left])
     cut_torn(tmp_path)
     assert (path.read_bytes(), newest_size(tmp_path)) == (b"", 0)
@@ -155,3 +157,38 @@ def test_a_log_without_checkpoints_has_none(tmp_path: Path) -> None:
     cut_torn(tmp_path)
     assert newest_checkpoint(tmp_path) is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_checkpoints_that_a_power_cut_left_as_nuls_are_moved_aside(tmp_path: Path) -> None:
+    """house: the newline may reach the disk and the page before it not; nothing is thrown away."""
+    with opened(tmp_path) as heads:
+        heads.sign(tree(4), 0)
+        heads.sign(tree(7), 0)
+    path = tmp_path / "checkpoints.jsonl"
+    first, second = path.read_bytes().splitlines(keepends=True)
+    torn = second[:40] + bytes(len(second) - 80) + second[-40:] + bytes(30) + b"\n"
+    path.write_bytes(first + torn)
+    cut_torn(tmp_path)
+    assert (path.read_bytes(), newest_size(tmp_path)) == (first, 4)
+    assert (tmp_path / f"torn-checkpoints-{len(first)}-1.bin").read_bytes() == torn
+    path.write_bytes(first + torn)
+    cut_torn(tmp_path)
+    assert (tmp_path / f"torn-checkpoints-{len(first)}-2.bin").read_bytes() == torn
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_more_than_a_power_cut_leaves_is_damage(tmp_path: Path, more: int) -> None:
+    """house: up to 64 KiB is a torn end; beyond, the file is left as it is."""
+    with opened(tmp_path) as heads:
+        heads.sign(tree(4), 0)
+    path = tmp_path / "checkpoints.jsonl"
+    first = path.read_bytes()
+    path.write_bytes(first + bytes(65535 + more) + b"\n")
+    if more:
+        with pytest.raises(VerificationError) as raised:
+            cut_torn(tmp_path)
+        assert raised.value.reason_code == "checkpoint_malformed"
+        assert path.stat().st_size == len(first) + 65537
+    else:
+        cut_torn(tmp_path)
+        assert path.read_bytes() == first

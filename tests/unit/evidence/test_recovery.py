@@ -1,4 +1,5 @@
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -6,14 +7,23 @@ import pytest
 from backports import zstd
 
 from gateway.core.errors import VerificationError
+from gateway.core.merkle import Frontier
+from gateway.core.record import encode, leaf_hash
+from gateway.evidence.anchoring.anchored import Confirmation, keep
 from gateway.evidence.recovery import Recovered, recover
 from gateway.evidence.segments import name, segments
+from gateway.evidence.signer import add_epoch
 from gateway.evidence.tree import NodeFile
+from tests.fakes_clock import FakeClock
 from tests.unit.evidence.logs import (
+    PLAN,
+    Tree,
     check_log,
     checkpoints,
     forget_checkpoints,
+    keys_of,
     kinds,
+    leaves_of,
     objects,
     open_calls_of,
     open_log,
@@ -424,3 +434,203 @@ async def test_a_compressed_segment_is_never_cut(tmp_path: Path) -> None:
     packed.write_bytes(zstd.compress(sealed.read_bytes()[:-1]))
     sealed.unlink()
     assert packed.name in await refused(tmp_path)
+
+
+def forged(folder: Path, *entries: tuple[str, dict[str, Any]]) -> None:
+    """Append records as somebody without any key can: well linked, in the last segment."""
+    last = raw_lines(folder)[-1][:-1]
+    seq, prev = json.loads(last)["seq"] + 1, leaf_hash(last)
+    with segments(folder)[-1].open("ab") as file:
+        for number, (kind, fields) in enumerate(entries):
+            line = encode(seq + number, prev, kind, {"time": "t", "monotonic_ns": 1, **fields})
+            file.write(line + b"\n")
+            prev = leaf_hash(line)
+
+
+CALL = ("intent", {"call_id": "forged"}), ("outcome", {"call_id": "forged", "status": "done"})
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        pytest.param(CALL, id="a call"),
+        pytest.param((("gap", {}),), id="a gap"),
+        pytest.param((("stop", {}),), id="a stop"),
+        pytest.param((("segment", {}), *CALL), id="a call after a segment"),
+    ],
+)
+async def test_records_after_a_stop_refuse_to_open(tmp_path: Path, entries: Any) -> None:
+    """house: nobody wrote them, and the next checkpoint would sign for them."""
+    await write_log(tmp_path, 2)
+    forged(tmp_path, *entries)
+    assert "follows a stop" in await refused(tmp_path, "record_after_stop")
+
+
+async def rotated_after_stop(folder: Path) -> Path:
+    """Write a log whose second run begins with a rotation; return its last segment."""
+    clock = FakeClock()
+    await write_log(folder, 2, clock=clock, segment_seconds=60)
+    clock.advance(60)
+    await open_log(folder, clock=clock, segment_seconds=60).close()
+    assert kinds(folder)[-5:] == ["stop", "seal", "segment", "start", "stop"]
+    return segments(folder)[-1]
+
+
+async def test_records_after_a_stop_and_a_rotation_refuse_to_open(tmp_path: Path) -> None:
+    """house: a `seal` and a `segment` that anybody can write do not end the wait for a start."""
+    last = await rotated_after_stop(tmp_path)
+    forget_checkpoints(tmp_path)
+    last.write_bytes(last.read_bytes().splitlines(keepends=True)[0])
+    forged(tmp_path, *CALL)
+    assert "follows a stop" in await refused(tmp_path, "record_after_stop")
+
+
+@pytest.mark.parametrize("left", [1, 2], ids=["segment", "start"])
+async def test_a_crash_within_a_start_that_rotates_goes_on(tmp_path: Path, left: int) -> None:
+    """house: after a stop, its `seal` and a `segment`, the next run brings the start."""
+    last = await rotated_after_stop(tmp_path)
+    forget_checkpoints(tmp_path)
+    last.write_bytes(b"".join(last.read_bytes().splitlines(keepends=True)[:left]))
+    assert await reopen(tmp_path) == []
+
+
+async def test_a_crash_between_a_seal_after_a_stop_and_its_segment_goes_on(tmp_path: Path) -> None:
+    """house: the wait for a start outlives the segment."""
+    (await rotated_after_stop(tmp_path)).unlink()
+    forget_checkpoints(tmp_path)
+    assert await reopen(tmp_path) == []
+
+
+async def test_a_record_after_a_seal_refuses_to_open(tmp_path: Path) -> None:
+    """house: nothing is written into a sealed segment."""
+    await write_log(tmp_path, 20, segment_bytes=2500)
+    segments(tmp_path)[-1].unlink()
+    forget_checkpoints(tmp_path)
+    forged(tmp_path, *CALL)
+    assert "follows the seal" in await refused(tmp_path, "segment_mismatch")
+
+
+async def test_a_segment_after_one_that_was_not_sealed_refuses_to_open(tmp_path: Path) -> None:
+    """house: else a record put after a `stop` would only have to begin a segment."""
+    await write_log(tmp_path, 2)
+    last = raw_lines(tmp_path)[-1][:-1]
+    seq, begins = json.loads(last)["seq"] + 1, objects(tmp_path)[0]
+    begins |= {"first_seq": seq, "frontier": Tree(leaves_of(tmp_path)).peaks(seq)}
+    del begins["seq"], begins["prev"], begins["kind"], begins["v"]
+    line = encode(seq, leaf_hash(last), "segment", begins)
+    (tmp_path / name(seq)).write_bytes(line + b"\n")
+    assert "line 1" in await refused(tmp_path)
+
+
+async def test_damage_before_the_last_segment_never_passes_for_a_torn_line(tmp_path: Path) -> None:
+    """house: also where no checkpoint covers it."""
+    await write_log(tmp_path, 20, segment_bytes=2500)
+    forget_checkpoints(tmp_path)
+    before = segments(tmp_path)[-2]
+    before.write_bytes(before.read_bytes()[:-1])
+    assert "line 1" in await refused(tmp_path)
+
+
+def starts(folder: Path) -> list[Any]:
+    """Return what each start says that it took over."""
+    return [record["adopted"] for record in objects(folder) if record["kind"] == "start"]
+
+
+async def test_a_start_names_the_records_that_nobody_signed_for(tmp_path: Path) -> None:
+    """house: after a crash; those after the newest checkpoint, and none if it covers them all."""
+    await write_log(tmp_path, 1)
+    signed = len(raw_lines(tmp_path))
+    await write_log(tmp_path, 1)
+    path = tmp_path / "checkpoints.jsonl"
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
+    end = len(raw_lines(tmp_path))
+    await write_log(tmp_path, 1)
+    assert starts(tmp_path) == [None, None, {"from": signed, "to": end}]
+
+
+async def test_forged_records_that_end_with_a_stop_are_named_too(tmp_path: Path) -> None:
+    """house: a start and a stop around them are as easily forged."""
+    await write_log(tmp_path, 1)
+    signed = len(raw_lines(tmp_path))
+    forged(tmp_path, ("start", {"adopted": None}), *CALL, ("stop", {}))
+    await open_log(tmp_path).close()
+    assert starts(tmp_path)[-1] == {"from": signed, "to": signed + 4}
+
+
+def confirm(folder: Path, note: str, size: int) -> None:
+    """Keep what an anchor confirmed."""
+    keep(folder, Confirmation("a", size, "2026-11-24T09:00:00.000000Z", note))
+
+
+async def test_a_log_shorter_than_what_an_anchor_confirmed_refuses_to_open(tmp_path: Path) -> None:
+    """house: whoever cuts the log deletes its checkpoints too."""
+    await write_log(tmp_path, 2)
+    (size, _, _, note) = checkpoints(tmp_path)[-1]
+    confirm(tmp_path, note, size)
+    forget_checkpoints(tmp_path)
+    path = tmp_path / name(0)
+    path.write_bytes(b"".join(raw_lines(tmp_path)[:-1]))
+    assert "is missing" in await refused(tmp_path, "records_missing")
+
+
+@pytest.mark.parametrize("cut", [0, 1])
+async def test_a_checkpoint_that_another_key_signed_refuses_to_open(
+    tmp_path: Path, cut: int
+) -> None:
+    """house: nobody else may say what the log holds, be it true or not."""
+    await write_log(tmp_path / "log", 2)
+    (size, *_) = checkpoints(tmp_path / "log")[-1]
+    frontier = Frontier()
+    for leaf in leaves_of(tmp_path / "log")[: size - cut]:
+        frontier.append(leaf)
+    note = keys_of(tmp_path / "other").signer(PLAN.origin, 1)
+    line = json.dumps({"note": note.checkpoint(size - cut, frontier.root()), "size": size - cut})
+    (tmp_path / "log" / "checkpoints.jsonl").write_text(line + "\n")
+    await refused(tmp_path / "log", "checkpoint_signature")
+
+
+async def test_what_another_key_signed_in_the_name_of_an_anchor_is_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """house: anchors' confirmations are an index; a foreign or broken line stops no start."""
+    log = tmp_path / "log"
+    await write_log(log, 2)
+    other = keys_of(tmp_path / "other").signer(PLAN.origin, 1)
+    confirm(log, other.checkpoint(1000, bytes(32)), 1000)
+    with (log / "anchored.jsonl").open("ab") as file:
+        file.write(b"\x00\x00\n")
+    await open_log(log).close()
+    check_log(log)
+    assert starts(log) == [None, None]
+    assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 2
+
+
+@pytest.mark.parametrize("segment_bytes", [2500, 10**6])
+async def test_a_checkpoint_of_an_epoch_that_is_over_still_counts(
+    tmp_path: Path, segment_bytes: int
+) -> None:
+    """house: signed by the key that the log names at that size; a crash took the newer ones."""
+    log = tmp_path / "log"
+    await write_log(log, 20, segment_bytes=segment_bytes)
+    (signed, *_) = checkpoints(log)[-1]
+    add_epoch(tmp_path / "log.keys")
+    await write_log(log, 20, segment_bytes=segment_bytes)
+    path = log / "checkpoints.jsonl"
+    kept = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(row for row in kept if json.loads(row)["size"] <= signed))
+    end = len(raw_lines(log))
+    await open_log(log).close()
+    assert starts(log)[-1] == {"from": signed, "to": end}
+    check_log(log)
+
+
+async def test_a_retired_key_cannot_sign_for_what_came_after_it(tmp_path: Path) -> None:
+    """house: a thief of the old key says nothing about newer records."""
+    log = tmp_path / "log"
+    await write_log(log, 2)
+    old = keys_of(log).signer(PLAN.origin, 1)
+    add_epoch(tmp_path / "log.keys")
+    await write_log(log, 2)
+    with (log / "checkpoints.jsonl").open("a") as file:
+        file.write(json.dumps({"size": 1000, "note": old.checkpoint(1000, bytes(32))}) + "\n")
+    await refused(log, "checkpoint_signature")

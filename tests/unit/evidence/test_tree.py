@@ -5,8 +5,8 @@ import pytest
 from backports import zstd
 
 from gateway.core.errors import EvidenceUnavailable
-from gateway.core.merkle import inclusion_proof, root_at, verify_inclusion
-from gateway.evidence.segments import segments
+from gateway.core.merkle import inclusion_proof, root_at, stored_count, verify_inclusion
+from gateway.evidence.segments import first_seq, segments
 from gateway.evidence.tree import open_nodes, peaks
 from tests.unit.evidence.logs import (
     Tree,
@@ -130,3 +130,66 @@ async def test_a_hash_that_is_not_there_yet_is_an_error(tmp_path: Path) -> None:
     os.truncate(tmp_path / "nodes.bin", 40)
     with open_nodes(tmp_path) as nodes, pytest.raises(EvidenceUnavailable):
         nodes(0, 1)
+
+
+def ship_away(folder: Path, count: int) -> dict[Path, bytes]:
+    """Take the oldest segments away and return them."""
+    raw = {path: path.read_bytes() for path in segments(folder)[:count]}
+    for path in raw:
+        path.unlink()
+    return raw
+
+
+@pytest.mark.parametrize("lost", [1, 64, 1000], ids=["a byte", "two hashes", "a segment"])
+async def test_an_index_that_lost_its_end_keeps_what_only_it_holds(
+    tmp_path: Path, lost: int
+) -> None:
+    """house: the hashes of segments that were shipped away are nowhere else."""
+    await write_log(tmp_path, 40, segment_bytes=2500)
+    assert len(segments(tmp_path)) > 6
+    raw = ship_away(tmp_path, 3)
+    end = stored_count(first_seq(segments(tmp_path)[-1])) * 32
+    os.truncate(tmp_path / "nodes.bin", end - lost)
+    await open_log(tmp_path).close()
+    for path, data in raw.items():
+        path.write_bytes(data)
+    check_index(tmp_path)
+
+
+async def test_an_index_that_nothing_agrees_with_is_put_aside(tmp_path: Path) -> None:
+    """house: not thrown away; proofs fail meanwhile, and the next start does not replace it."""
+    await write_log(tmp_path, 40, segment_bytes=2500)
+    ship_away(tmp_path, 3)
+    index = tmp_path / "nodes.bin"
+    bad = index.read_bytes()[:100]
+    index.write_bytes(bad)
+    for _ in range(2):
+        await open_log(tmp_path).close()
+        assert (tmp_path / "nodes.bin.bad").read_bytes() == bad
+        assert index.read_bytes() == b""
+
+
+async def test_a_damaged_segment_leaves_the_index_of_those_shipped_away(tmp_path: Path) -> None:
+    """house: what comes after the damage has no proofs, what came before has."""
+    await write_log(tmp_path, 40, segment_bytes=2500)
+    ship_away(tmp_path, 3)
+    index = tmp_path / "nodes.bin"
+    oldest, damaged, *_ = segments(tmp_path)
+    kept = index.read_bytes()[: stored_count(first_seq(oldest)) * 32]
+    index.write_bytes(kept + b"x")
+    damaged.write_bytes(damaged.read_bytes().replace(b'"note":"xx', b'"note":"yx', 1))
+    await open_log(tmp_path).close()
+    assert index.read_bytes() == kept
+
+
+@pytest.mark.parametrize("first", [b"{}\n", b"", b"\x00\n"])
+async def test_an_index_is_put_aside_where_the_oldest_segment_says_nothing(
+    tmp_path: Path, first: bytes
+) -> None:
+    """house: an index is no reason not to start."""
+    await write_log(tmp_path, 40, segment_bytes=2500)
+    ship_away(tmp_path, 3)
+    segments(tmp_path)[0].write_bytes(first)
+    os.truncate(tmp_path / "nodes.bin", 100)
+    await open_log(tmp_path).close()
+    assert (tmp_path / "nodes.bin.bad").stat().st_size == 100

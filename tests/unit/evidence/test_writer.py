@@ -70,6 +70,7 @@ async def test_a_run_is_framed_by_start_and_stop(tmp_path: Path) -> None:
             "kind": "start",
             "version": "test",
             "heartbeat_seconds": PLAN.heartbeat_seconds,
+            "adopted": None,
         },
         {"seq": 2, "kind": "refusal", "call_id": "a", "time": "t"},
         {"seq": 3, "kind": "stop"},
