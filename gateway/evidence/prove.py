@@ -1,9 +1,10 @@
 """Proofs that one record is in a log, for somebody who has only the log's key.
 
-A proof is made for the newest checkpoint that covers the record and carries the record's line, so
-that whoever holds it needs nothing else (https://c2sp.org/tlog-proof). Hashes come from the index
-of the tree if it agrees with the checkpoint, else from reading the log. What was made is checked
-before it is handed out. Does not verify the log (`verify.py`), and does not say which key to trust.
+A proof is made for the newest checkpoint that is signed and covers the record, and carries the
+record's line, so that whoever holds it needs nothing else (https://c2sp.org/tlog-proof). Hashes
+come from the index of the tree if they lead to the checkpoint's root, else from reading the log.
+What was made is checked before it is handed out. Does not verify the log (`verify.py`), and does
+not say which key to trust.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,13 +15,20 @@ from typing import Any
 
 from gateway.core.checkpoint import Checkpoint
 from gateway.core.errors import EvidenceUnavailable, VerificationError
-from gateway.core.merkle import EMPTY_ROOT, Frontier, Nodes, inclusion_proof, leaf_hash, root_at
+from gateway.core.merkle import (
+    EMPTY_ROOT,
+    Frontier,
+    Nodes,
+    inclusion_proof,
+    leaf_hash,
+    verify_inclusion,
+)
 from gateway.core.note import Note, VerifierKey
 from gateway.core.proof import Proof
 from gateway.core.record import leaf_hash as leaf_text
 from gateway.core.record import members
-from gateway.evidence.audit.index import Trust, index
-from gateway.evidence.segments import first_seq, lines, segments
+from gateway.evidence.audit.index import note_of
+from gateway.evidence.segments import first_seq, lines, lines_from_end, segments
 from gateway.evidence.tree import open_nodes
 
 
@@ -48,22 +56,18 @@ def prove(folder: Path, seq: int) -> Proof:
 
     Raises:
         VerificationError: there is no such record (`record_missing`), no checkpoint covers it
-            (`not_covered`), or the log does not agree with its checkpoint (`checkpoint_mismatch`).
+            (`not_covered`), none that does is signed by a key of the log (`checkpoint_signature`),
+            or the log does not agree with its checkpoint (`checkpoint_mismatch`).
         EvidenceUnavailable: segments that are needed were deleted.
         OSError: the log cannot be read.
     """
-    line, note = _line(folder, seq), _newest(folder)
-    head = Checkpoint.parse(Note.parse(note).text) if note else None
-    if note is None or head is None or head.size <= seq:
-        raise VerificationError(
-            f"no checkpoint covers record {seq} yet: one is signed within seconds",
-            code="not_covered",
-        )
-    hashes = _indexed(folder, seq, head)
+    line = _line(folder, seq)
+    note, head, key = _newest(folder, seq)
+    hashes = _indexed(folder, line, seq, head)
     if hashes is None:
         hashes = _read(folder, seq, head)
     proof = Proof(seq, tuple(hashes), note, line)
-    check_proof(proof.encode(), _signer(folder, note))
+    check_proof(proof.encode(), key)
     return proof
 
 
@@ -109,40 +113,71 @@ def _line(folder: Path, seq: int) -> bytes:
     raise VerificationError(f"there is no record {seq}", code="record_missing")
 
 
-def _newest(folder: Path) -> str | None:
-    """Return the largest checkpoint of the log's own file."""
-    own = index(folder, Trust(), None)
-    claims = own.between(-1, None)
-    found = [claim for claim in claims[-8:] if own.sources[claim[1]].name == "checkpoints.jsonl"]
-    if not found:
-        return None
-    _, source, offset, length = found[-1]
-    return own.sources[source].read(offset, length)
+def _newest(folder: Path, seq: int) -> tuple[str, Checkpoint, VerifierKey]:
+    """Return the newest checkpoint of the log's own file that covers a record, and its signer.
 
-
-def _signer(folder: Path, note: str) -> VerifierKey:
-    """Return the key that the log says signed a checkpoint, so that no false proof leaves here."""
-    parsed = Note.parse(note)
-    for path in reversed(segments(folder)):
-        for raw in lines(path):
-            if b'"kind":"segment"' in raw or b'"kind":"key-rotate"' in raw:
-                key = VerifierKey.parse(str(members(raw[:-1]).get("key")))
-                if parsed.signed_by(key):
-                    return key
+    Read from the end, past what is torn, damaged or signed by nobody: the one before it will do.
+    """
+    path, signers, unsigned = folder / "checkpoints.jsonl", _Signers(folder), False
+    for raw in lines_from_end(path) if path.exists() else ():
+        try:
+            note = note_of(raw)
+            parsed = Note.parse(note)
+            head = Checkpoint.parse(parsed.text)
+        except VerificationError:
+            continue
+        if head.size <= seq:
+            break
+        if key := signers.of(parsed):
+            return note, head, key
+        unsigned = True
+    if unsigned:
+        raise VerificationError(
+            f"no key of the log signed a checkpoint that covers record {seq}",
+            code="checkpoint_signature",
+        )
     raise VerificationError(
-        "no key of the log signed its newest checkpoint", code="checkpoint_signature"
+        f"no checkpoint covers record {seq} yet: one is signed within seconds", code="not_covered"
     )
 
 
-def _indexed(folder: Path, seq: int, head: Checkpoint) -> list[bytes] | None:
-    """Return the hashes from the index; None if it does not agree with the checkpoint."""
+class _Signers:
+    """The keys that the log says are its own, newest segment first, read as far as asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._known: dict[str, VerifierKey] = {}
+        self._rest = _keys(folder)
+
+    def of(self, note: Note) -> VerifierKey | None:
+        """Return the key that signed a checkpoint, so that no false proof leaves here."""
+        for key in self._known.values():
+            if note.signed_by(key):
+                return key
+        for key in self._rest:
+            if self._known.setdefault(str(key), key) is key and note.signed_by(key):
+                return key
+        return None
+
+
+def _keys(folder: Path) -> Iterator[VerifierKey]:
+    for path in reversed(segments(folder)):
+        for raw in lines(path):
+            if b'"kind":"segment"' in raw or b'"kind":"key-rotate"' in raw:
+                record = members(raw[:-1])
+                # What a call says may look the same.
+                if record["kind"] in ("segment", "key-rotate"):
+                    yield VerifierKey.parse(str(record.get("key")))
+
+
+def _indexed(folder: Path, line: bytes, seq: int, head: Checkpoint) -> list[bytes] | None:
+    """Return the hashes from the index; None if they do not lead to the checkpoint's root."""
     try:
         with open_nodes(folder) as nodes:
-            if root_at(nodes, head.size) != head.root:
-                return None
-            return inclusion_proof(nodes, seq, head.size)
+            hashes = inclusion_proof(nodes, seq, head.size)
     except (OSError, EvidenceUnavailable):
         return None
+    # The index is not believed: damage to it that is found here only costs time.
+    return hashes if verify_inclusion(leaf_hash(line), seq, head.size, hashes, head.root) else None
 
 
 def _read(folder: Path, seq: int, head: Checkpoint) -> list[bytes]:

@@ -18,11 +18,14 @@ class Fault:
     code: str
     """Stable. Of the lines: `segment_missing`, `segment_mismatch`, `torn_tail`, `record_damaged`,
     `seq_broken`. Of what records say: `outcome_without_intent`, `intent_repeated`,
-    `call_id_missing`, `rotation_forged`, `archive_malformed`. Of checkpoints:
+    `call_id_missing`, `rotation_forged`, `archive_malformed`, `gap_malformed`, `start_malformed`,
+    `start_missing`, `record_after_stop`. Of checkpoints:
     `checkpoint_malformed`, `checkpoint_order`, `checkpoint_origin`, `checkpoint_signature`,
     `checkpoint_mismatch`, `cosignature_invalid`, `forked`, `records_missing`, `rolled_back`,
-    `frontier_unproven`, `key_unknown`. Of other files: `blob_missing`, `blob_damaged`,
-    `blob_malformed`, `archive_damaged`. Of the memory: `remembered_unchecked`."""
+    `frontier_unproven`, `key_unknown`; of a witness' times: `time_after_witness`,
+    `backdated`. Of other files: `blob_missing`, `blob_damaged`,
+    `blob_malformed`, `archive_damaged`, `gap_file_damaged`. Of the memory:
+    `remembered_unchecked`."""
     seq: int
     """The record that is wrong or missing; of checkpoints, the first that no sound one covers."""
     segment: str
@@ -39,7 +42,8 @@ class Notice:
     code: str
     """Stable: `clock_step`, `silence`, `time_unreadable`, `open_intents`, `key_unproven`,
     `checkpoints_missing`, `checkpoints_unchecked`, `checkpoint_torn`, `records_uncovered`,
-    `records_unanchored`, `segments_deleted`, `foreign_checkpoints` or `notices_left_off`."""
+    `records_unanchored`, `records_adopted`, `segments_deleted`, `blobs_deleted`, `gap`,
+    `gap_file_missing`, `still_written`, `foreign_checkpoints` or `notices_left_off`."""
     seq: int
     """The record it is about."""
     sentence: str
@@ -81,6 +85,8 @@ class Report:
     """Whether the last record is a `stop`."""
     first: int = 0
     """Seq of the first record here; larger than 0 when older segments were deleted."""
+    gaps: int = 0
+    """Times that a crash tore the end off, as the log tells."""
     notes: tuple[Notice, ...] = ()
 
     @property
@@ -94,7 +100,10 @@ class Report:
         if not self.sound:
             return "faulty"
         if self.anchored_size:
-            return f"whole up to record {self.anchored_size - 1} (anchored)"
+            last = self.anchored_size - 1
+            if self.first:
+                return f"records {self.first} to {last} (anchored)"
+            return f"whole up to record {last} (anchored)"
         end = self.head.seq + 1 if self.head else 0
         if self.closed_in_order and self.checkpoint_size == end:
             return "closed"

@@ -21,7 +21,7 @@ from gateway.core.record import Record, decode
 
 FORMAT: Final = "gw-1"
 """How lines are encoded: compact JSON, hashed as stored; not RFC 8785."""
-MAX_LINE_BYTES: Final = 64 * 1024 * 1024
+MAX_LINE_BYTES: Final = 16 * 1024 * 1024
 """Longest line that is written or read, newline included; bounds the memory of every reader."""
 
 _BLOCK: Final = 64 * 1024

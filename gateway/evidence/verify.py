@@ -2,7 +2,8 @@
 
 1. Segments follow one another: the first is that of seq 0, each is named by the seq that comes
    next, every one but the last is sealed. Older ones may be missing only if the log says that it
-   deleted them, and if checkpoints prove the frontier that the first one left goes on from.
+   deleted them, in records that checkpoints cover, and if checkpoints prove the frontier that the
+   first one left goes on from.
 2. Every line ends with a newline and reads strictly as one record.
 3. seq runs from 0 without gap.
 4. `prev` of each record is the leaf hash of the record before it (RFC 6962 §2.1,
@@ -21,13 +22,16 @@
 11. Blobs that records name are there and have their digest.
 12. Compressed segments have the digest that the log tells of.
 13. A key that the auditor pinned signed at least one of the checkpoints.
+14. A log begins with a `start`, and nothing else follows a `stop`.
+15. What a crash tore off is what its `gap` says, if it is still there.
 
 Of several faults the one with the smallest seq is reported, and what is before it is a valid
 prefix. Steps 2 to 8, 10 and 11 are taken segment by segment (`audit/`), several at a time
 if there are several cores: each goes on from what its first record claims, and here every claim is
 compared with what the segment before came to. An auditor must be able to trust this module by
-itself: it imports core and its own readers only. Does not repair, and does not judge what records
-say.
+itself: it imports core and its own readers only. A log may be verified while it is written: what
+came after the checkpoints were read is not held against it. Does not repair, and does not judge
+what records say.
 """
 
 import os
@@ -45,6 +49,7 @@ from gateway.core.errors import VerificationError
 from gateway.evidence.audit.fault import Faulty, faulty
 from gateway.evidence.audit.files import check_archive
 from gateway.evidence.audit.index import REMEMBERED, Claim, Index, Trust, index
+from gateway.evidence.audit.live import is_written
 from gateway.evidence.audit.segment import PROGRESS_EVERY, Job, Part, check
 from gateway.evidence.audit.sum import Sum
 from gateway.evidence.chain import read
@@ -55,6 +60,9 @@ __all__ = ["PROGRESS_EVERY", "Trust", "verify"]
 
 _WORTH_PROCESSES: Final = 32 * 1024 * 1024
 """Bytes of a log from which other processes pay for their start."""
+_TRIES: Final = 3
+"""How often the segments of a log are listed that retention works on."""
+_GONE: Final = ("segment_missing", "blob_missing")
 
 
 def verify(
@@ -78,20 +86,41 @@ def verify(
         VerificationError: the remembered checkpoint is none.
     """
     known = trust or Trust()
+    for left in reversed(range(_TRIES)):
+        try:
+            report = _verify(folder, progress, known, workers)
+        except FileNotFoundError:
+            # A segment was compressed or deleted since it was listed.
+            if not left:
+                raise
+            continue
+        # Or deleted by a record that was signed only since the checkpoints were read.
+        gone = report.fault is not None and report.fault.code in _GONE
+        if not (left and gone and is_written(folder)):
+            return report
+    raise AssertionError("a try returns or raises")
+
+
+def _verify(
+    folder: Path, progress: Callable[[int], None] | None, trust: Trust, workers: int | None
+) -> Report:
+    live = is_written(folder)
+    # 9. Checkpoints read as such. Before the segments are listed: what they cover was there then.
+    heads = index(folder, trust, _origin(segments(folder)))
     paths = segments(folder)
-    heads = index(folder, known, _origin(paths))  # 9. Checkpoints read as such.
     total = Sum(heads.notices)
     if paths and (earlier := heads.count_up_to(first_seq(paths[0]) - 1)):
         sentence = f"checkpoints of sizes that can no longer be checked here: {earlier}"
         total.notices.append(Notice("checkpoints_unchecked", 0, sentence))
     fault: Fault | None = None
     try:
-        _check_segments(folder, paths, heads, known, total, progress, workers)
-        _check_end(folder, paths, heads, known, total)
+        _check_segments(folder, paths, heads, trust, total, progress, workers, live=live)
+        _check_end(folder, paths, heads, trust, total)
     except Faulty as exc:
-        fault = _untorn(exc.fault, heads)
-    faults = [found for found in (fault, heads.fault, *total.missing()) if found]
-    return total.report(min(faults, key=lambda found: found.seq, default=None), known)
+        fault = exc.fault
+    missing = total.missing(total.deleted(trust))
+    faults = [found for found in (fault, heads.fault, *missing) if found]
+    return total.report(min(faults, key=lambda found: found.seq, default=None), trust)
 
 
 def _untorn(fault: Fault, heads: Index) -> Fault:
@@ -119,8 +148,10 @@ def _check_segments(
     total: Sum,
     progress: Callable[[int], None] | None,
     workers: int | None,
+    *,
+    live: bool,
 ) -> None:
-    """Steps 1 to 8, 10 and 11."""
+    """Steps 1 to 8, 10, 11, 14 and 15."""
     if not paths:
         raise _missing(0)
     if workers is None:
@@ -128,7 +159,14 @@ def _check_segments(
         workers = (os.cpu_count() or 1) if size > _WORTH_PROCESSES else 1
     jobs = _jobs(folder, paths, heads, trust)
     for part in _parts(jobs, min(workers, len(paths)), total, progress):
-        total.add(part)
+        try:
+            total.add(part)
+        except Faulty as exc:
+            fault = _untorn(exc.fault, heads)
+            if not live or fault.code != "torn_tail":
+                raise Faulty(fault) from exc
+            sentence = f"record {fault.seq} is still being written and was not read"
+            total.notices.append(Notice("still_written", fault.seq, sentence))
         if progress is not None and workers > 1:
             progress(total.records)
 
@@ -180,7 +218,7 @@ def _check_end(folder: Path, paths: list[Path], heads: Index, trust: Trust, tota
     _check_beyond(heads, total)
     for seq, digest in total.archives.items():  # 12. Compressed segments.
         check_archive(folder / (name(seq) + COMPRESSED), digest, seq)
-    _check_deleted(paths, total)
+    _check_deleted(paths, trust, total)
     if trust.remembered and not total.remembered:
         sentence = "what the last verification saw was deleted since: nothing here continues it"
         raise faulty("remembered_unchecked", total.first, "the remembered checkpoint", 0, sentence)
@@ -203,14 +241,13 @@ def _check_beyond(heads: Index, total: Sum) -> None:
     raise faulty(code, total.seq, where, 0, sentence)
 
 
-def _check_deleted(paths: list[Path], total: Sum) -> None:
-    """1. Segments are missing at the beginning only if the log says that it deleted them."""
+def _check_deleted(paths: list[Path], trust: Trust, total: Sum) -> None:
+    """1. Segments are missing at the beginning only if the log proves that it deleted them."""
     first = first_seq(paths[0])
     if not first:
         return
-    spoken = {seq for seq in total.archives if seq < first}
-    if missing := ({total.previous} | spoken) - total.deleted:
-        raise _missing(min(seq for seq in missing if seq is not None))
     if not total.checkpoints:
         sentence = f"no checkpoint proves what was before record {first}"
         raise faulty("frontier_unproven", first, paths[0], 1, sentence)
+    if missing := total.spoken() - total.deleted(trust):
+        raise _missing(min(missing))

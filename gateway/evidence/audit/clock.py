@@ -4,8 +4,8 @@ Within one run the wall clock and the monotonic clock advance together, so their
 constant; when it changes by more than a second, somebody set the clock, or a record bears a time
 that is not its own. A log records at least a heartbeat, so a longer silence means that records are
 missing, or that the process or its machine stood still. Both are told, and neither is a fault:
-virtual machines do both. Times: RFC 3339 §5.6, https://www.rfc-editor.org/rfc/rfc3339#section-5.6.
-Does not read the time.
+virtual machines do both. A fault is only what a witness contradicts (`bounds.py`). Times: RFC 3339
+§5.6, https://www.rfc-editor.org/rfc/rfc3339#section-5.6. Does not read the time.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from heapq import heappush, heappushpop
 from math import inf
 from typing import Any, Final
 
+from gateway.evidence.audit.bounds import Bounds
 from gateway.evidence.report import Notice
 
 STEP_SECONDS: Final = 1.0
@@ -47,6 +48,7 @@ class Clock:
         """Wall time of the newest record, seconds."""
         self._silences: list[tuple[int, int]] = []
         """The longest silences (nanoseconds, seq) of the run whose `start` was not seen."""
+        self._bounds = Bounds()
 
     def start(self, seq: int, fields: Mapping[str, Any]) -> None:
         """Begin a run at its `start` record."""
@@ -60,17 +62,25 @@ class Clock:
             self._compare_runs(seq, before, self._wall)
 
     def follow(self, seq: int, fields: Mapping[str, Any], *, starts: bool = False) -> None:
-        """Compare a record with those before it in its run."""
+        """Compare a record with those before it in its run, and with what witnesses signed.
+
+        Raises:
+            Faulty: `backdated`.
+        """
         monotonic = fields.get("monotonic_ns")
         try:
             text = fields["time"]
             if text[:20] == self._second and len(text) == 27:
                 self._wall = self._begun + int(text[20:26]) / 1e6
             else:
-                self._wall = _parse(text).timestamp()
+                moment = _parse(text)
+                if moment.tzinfo is None:
+                    raise ValueError("a time of nowhere")
+                self._wall = moment.timestamp()
                 # Records come many to a second: as we write them, it is read once.
                 self._second = text[:20] if text[26:] == "Z" else ""
                 self._begun = self._wall // 1
+                self._bounds.follow(seq, self._wall)
         except (KeyError, TypeError, ValueError, OverflowError):
             monotonic = None
         if type(monotonic) is not int:
@@ -90,8 +100,27 @@ class Clock:
             if quiet > SHORTEST_SILENCE_NS:
                 self._quiet(seq, quiet)
 
+    def cosigned(self, size: int, seconds: int, place: str) -> None:
+        """Compare the records so far with a witness's time, and those to come from now on.
+
+        Args:
+            size: number of records that the witness signed: all that were followed.
+            seconds: when it did, POSIX.
+            place: name of the file that holds its signature.
+
+        Raises:
+            Faulty: `time_after_witness`.
+        """
+        self._bounds.cosigned(size, seconds, place, self._wall)
+        self._second = ""
+
     def join(self, before: "Clock") -> None:
-        """Compare with what came before this segment, and take over what it began with."""
+        """Compare with what came before this segment, and take over what it began with.
+
+        Raises:
+            Faulty: `time_after_witness` or `backdated`.
+        """
+        self._bounds.join(before._bounds, before._wall)
         if self._opening is None:
             self._offset, self._latest = before._offset, before._latest
             self._limit, self._wall, self._opening = before._limit, before._wall, before._opening

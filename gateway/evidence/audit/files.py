@@ -1,11 +1,16 @@
 """Files that records name by digest: blobs, and compressed segments.
 
 A digest is SHA-256 over the stored bytes, `sha256:<hex>`; a file is read in pieces. Nothing but a
-well-formed digest becomes part of a path. Does not read records and does not open what is sealed.
+well-formed digest becomes part of a path, and nothing but a regular file is read: a link may lead
+anywhere, and a pipe never ends (open(2), https://man7.org/linux/man-pages/man2/open.2.html). Does
+not read records and does not open what is sealed.
 """
 
+import errno
 import hashlib
+import os
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -13,16 +18,40 @@ from typing import Any, Final
 from gateway.evidence.audit.fault import Faulty, faulty
 
 _DIGEST: Final = re.compile(r"sha256:([0-9a-f]{64})")
+_ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
+_OTHER: Final = frozenset({errno.ELOOP, errno.EMLINK, errno.EISDIR, errno.ENXIO})
+"""How opening fails what is there and is no regular file; a link is EMLINK on some systems."""
 
 
 def digest_of(path: Path) -> str:
     """Return the digest of a file.
 
     Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
+    # Non-blocking, since opening a pipe waits for its other end; regular files do not care.
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.ELOOP, "is no regular file", str(path))
+    with open(handle, "rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+def _stored(path: Path) -> str | None:
+    """Return the digest of a file: None if nothing is there, empty if that is no regular file.
+
+    Raises:
         OSError: it cannot be read.
     """
-    with path.open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    try:
+        return digest_of(path)
+    except OSError as exc:
+        if exc.errno in _ABSENT:
+            return None
+        if exc.errno in _OTHER:
+            return ""
+        raise
 
 
 def check_blob(folder: Path, blob: Any, seq: int, path: Path, line: int) -> str:
@@ -37,11 +66,10 @@ def check_blob(folder: Path, blob: Any, seq: int, path: Path, line: int) -> str:
     if match is None:
         raise faulty("blob_malformed", seq, path, line, f"record {seq} does not say which blob")
     where = folder / "blobs" / "sha256" / match[1][:2] / match[1]
-    try:
-        found = digest_of(where)
-    except FileNotFoundError as exc:
+    found = _stored(where)
+    if found is None:
         sentence = f"the blob of record {seq} is missing: {match[0]}"
-        raise faulty("blob_missing", seq, path, line, sentence) from exc
+        raise faulty("blob_missing", seq, path, line, sentence)
     if found != match[0]:
         raise faulty(
             "blob_damaged", seq, path, line, f"the blob of record {seq} was changed: {match[0]}"
@@ -56,7 +84,7 @@ def check_archive(path: Path, digest: str, first_seq: int) -> None:
         Faulty: `archive_damaged`.
         OSError: it cannot be read.
     """
-    if path.exists() and digest_of(path) != digest:
+    if _stored(path) not in (None, digest):
         raise damaged(path, first_seq)
 
 

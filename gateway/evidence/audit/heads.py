@@ -1,9 +1,9 @@
 """The check of one checkpoint against the log at its size.
 
 It must be of this log, signed by the key in force at its size, and name the root that the log has
-there; what a known witness signed must be signed well (https://c2sp.org/tlog-checkpoint,
-https://c2sp.org/tlog-cosignature). Does not find checkpoints (`index.py`) and does not
-compute roots.
+there; what a known witness signed must be signed well, and not before the records under it were
+made (https://c2sp.org/tlog-checkpoint, https://c2sp.org/tlog-cosignature). Does not find
+checkpoints (`index.py`) and does not compute roots.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from gateway.core.checkpoint import Checkpoint
 from gateway.core.errors import VerificationError
 from gateway.core.note import Note, VerifierKey
+from gateway.evidence.audit.clock import Clock
 from gateway.evidence.audit.fault import Faulty, faulty
 from gateway.evidence.audit.index import ANCHOR, OWN, REMEMBERED, Claim, Source
 
@@ -36,10 +37,21 @@ class Checked:
 
 
 class Checker:
-    """Checks claims against the log's head at their size."""
+    """Checks claims against the log's head at their size.
 
-    def __init__(self, sources: Sequence[Source], witnesses: Sequence[VerifierKey]) -> None:
-        self._sources, self._witnesses = sources, witnesses
+    Args:
+        sources: where notes are read from.
+        witnesses: keys of witnesses, of type `COSIGNATURE`.
+        clock: that of the log, which has followed every record of the size being checked.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        witnesses: Sequence[VerifierKey],
+        clock: Clock,
+    ) -> None:
+        self._sources, self._witnesses, self._clock = sources, witnesses, clock
         self._last: tuple[str, str] | None = None
         """The note and the key of the last signature that was found good."""
         self.checked = Checked()
@@ -88,24 +100,28 @@ class Checker:
         key: VerifierKey,
         fail: Fail,
     ) -> None:
-        checked = self.checked
-        if self._cosigned(note, fail) or source.kind in (ANCHOR, REMEMBERED):
-            checked.anchored = max(checked.anchored, size)
+        checked, times = self.checked, self._cosigned(note, fail)
+        # From here on a fault is one of the records, not of this checkpoint.
         self.failed = None
+        for seconds in times:
+            self._clock.cosigned(size, seconds, source.name)
+        if times or source.kind in (ANCHOR, REMEMBERED):
+            checked.anchored = max(checked.anchored, size)
         checked.count += 1
         checked.agreed[source.kind] = size
         checked.size, checked.newest = size, text
         checked.signers.add(str(key))
 
-    def _cosigned(self, note: Note, fail: Fail) -> bool:
-        """Say whether a known witness signed; one whose signature is bad spoils the checkpoint."""
-        found = False
+    def _cosigned(self, note: Note, fail: Fail) -> list[int]:
+        """Return when known witnesses signed; one whose signature is bad spoils the checkpoint."""
+        found = []
         for witness in self._witnesses:
             known = (witness.name, witness.key_id)
             if any((s.name, s.key_id) == known for s in note.signatures):
-                if not note.signed_by(witness):
+                seconds = note.cosigned_at(witness)
+                if seconds is None:
                     raise fail("cosignature_invalid", f"has a bad signature of {witness.name}")
-                found = True
+                found.append(seconds)
         return found
 
 

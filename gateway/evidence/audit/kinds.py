@@ -11,59 +11,20 @@ import binascii
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from gateway.core.errors import VerificationError
 from gateway.core.merkle import Frontier
 from gateway.core.note import ED25519, VerifierKey
 from gateway.core.record import NO_PREV, Record
-from gateway.evidence.audit.fault import Faulty, faulty
+from gateway.evidence.audit.fault import Faulty
 from gateway.evidence.audit.files import check_blob
-from gateway.evidence.report import Fault
+from gateway.evidence.audit.runs import gap, start, stop
+from gateway.evidence.audit.state import Deletion, State
 from gateway.evidence.segments import FORMAT
 
 _SEGMENT: Final = re.compile(r"seg-([0-9]{12,})\.jsonl(?:\.zst)?")
 _ACTIONS: Final = ("compressed", "shipped", "deleted")
-
-
-class State:
-    """What the records so far amount to, within one segment."""
-
-    def __init__(self, folder: Path, path: Path, seq: int) -> None:
-        self.folder, self.path = folder, path
-        self.first, self.seq, self.line = seq, seq, 0
-        """Seq of the segment's first record and of the next; number of the line being checked."""
-        self.origin = ""
-        self.epoch = 0
-        self.verifier: VerifierKey
-        """The key in force."""
-        self.keys: list[tuple[int, str]] = []
-        """Each key in force within this segment, with the seq from which it is."""
-        self.peaks: list[bytes] = []
-        """Roots of the perfect subtrees of the tree over the records so far, largest first."""
-        self.open_calls: set[str] = set()
-        self.sealed = False
-        self.orphaned = 0
-        self.kind = "segment"
-        """Of the last record."""
-        self.archives: dict[int, str] = {}
-        """Digest of each compressed segment that records tell of, by the segment's first seq."""
-        self.deleted: set[int] = set()
-        """First seq of each segment that records say was deleted."""
-        self.missing: Fault | None = None
-        """The first blob that is missing; in order if the log says that it deleted the segment, and
-        a crash came between its blobs and the segment itself."""
-        self.blobs: set[str] = set()
-        """Digests of the blobs that were checked."""
-
-    def root(self) -> bytes:
-        """Return the root over the records so far."""
-        return Frontier.of(self.seq, self.peaks).root()
-
-    def fault(self, code: str, sentence: str) -> Faulty:
-        """Return what to raise for the record being checked."""
-        return faulty(code, self.seq, self.path, max(self.line, 1), sentence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +163,7 @@ def _archive(state: State, fields: Mapping[str, Any]) -> None:
     if seq is None or action not in _ACTIONS:
         raise state.fault("archive_malformed", "the record of an archive does not say of what")
     if action == "deleted":
-        state.deleted.add(seq)
+        state.deleted.append(Deletion(seq, state.seq, fields.get("covered_by")))
     elif isinstance(digest := fields.get("digest"), str):
         state.archives[seq] = digest
     else:
@@ -222,6 +183,7 @@ def _blob(state: State, fields: Mapping[str, Any]) -> None:
         if exc.fault.code != "blob_missing":
             raise
         state.missing = state.missing or exc.fault
+        state.lost += 1
 
 
 def _key(vkey: Any, origin: str) -> VerifierKey:
@@ -250,5 +212,8 @@ RULES: Final[dict[str, Rule]] = {
     "stream-part": _blob,
     "key-rotate": _key_rotate,
     "archive": _archive,
+    "start": start,
+    "stop": stop,
+    "gap": gap,
 }
 """Kinds without a rule are only chained, hashed and timed."""

@@ -23,7 +23,9 @@ from gateway.evidence.audit.fault import Faulty, faulty
 from gateway.evidence.audit.files import damaged, digest_of
 from gateway.evidence.audit.heads import Checked, Checker
 from gateway.evidence.audit.index import Claim, Source
-from gateway.evidence.audit.kinds import RULES, Beginning, State, begin
+from gateway.evidence.audit.kinds import RULES, Beginning, begin
+from gateway.evidence.audit.runs import await_start
+from gateway.evidence.audit.state import State
 from gateway.evidence.chain import read
 from gateway.evidence.report import Fault
 from gateway.evidence.segments import first_seq, is_compressed, lines
@@ -105,7 +107,7 @@ class _Walk:
         self.prev = ""
         self.kinds: dict[str, int] = {}
         self.clock = Clock()
-        self.checker = Checker(job.sources, job.witnesses)
+        self.checker = Checker(job.sources, job.witnesses, self.clock)
         self.claims = iter(job.claims)
         self.claim = next(self.claims, None)
         self.count = 0
@@ -159,8 +161,8 @@ class _Walk:
             if due == seq:  # 10. The checkpoints of the records before this one.
                 due = self._check_claims(seq)
             state.line += 1
-            if state.sealed:
-                raise state.fault("segment_mismatch", f"record {seq} follows the seal")
+            if state.sealed or state.awaited:
+                self._admit(kind, line)
             if (rule := rules.get(kind)) is not None:
                 try:
                     rule(state, fields)
@@ -183,6 +185,16 @@ class _Walk:
             if progress is not None and not self.count % PROGRESS_EVERY:
                 progress(self.count)
         self._end()
+
+    def _admit(self, kind: str, line: bytes) -> None:
+        """6. and 14. Nothing follows a seal, and not everything a stop."""
+        state = self.state
+        if state.sealed:
+            raise state.fault("segment_mismatch", f"record {state.seq} follows the seal")
+        try:
+            await_start(state, kind)
+        except Faulty as exc:
+            raise self._blamed(exc, line) from exc
 
     def _members(self, raw: bytes, line: bytes) -> dict[str, Any]:
         try:

@@ -4,21 +4,20 @@ Keeps the end of the last segment, sums and notices, and nothing that grows with
 RFC 6962 §2.1, https://www.rfc-editor.org/rfc/rfc6962#section-2.1. Does not read files.
 """
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Final
 
 from gateway.core.record import Receipt
 from gateway.evidence.audit.fault import Faulty, faulty
 from gateway.evidence.audit.index import REMEMBERED, Trust
 from gateway.evidence.audit.kinds import Beginning
+from gateway.evidence.audit.runs import why_awaited
 from gateway.evidence.audit.segment import Part
+from gateway.evidence.audit.state import MAX_NOTICES, UNKNOWN, Deletion
 from gateway.evidence.report import Fault, Notice, Report
 from gateway.evidence.segments import first_seq, name
-
-MAX_NOTICES: Final = 1000
-"""Most notices of a report; the rest are counted."""
 
 
 class Sum:
@@ -29,9 +28,11 @@ class Sum:
         self.left_off = 0
         self.kinds: Counter[str] = Counter()
         self.archives: dict[int, str] = {}
-        self.deleted: set[int] = set()
+        self.deletions: list[Deletion] = []
+        self.starts: list[int] = []
+        """First seq of each segment here."""
         self.signers: set[str] = set()
-        self._missing: list[tuple[int, Fault]] = []
+        self._missing: list[tuple[int, Fault, int]] = []
         self.segments = self.orphaned = self.records = self.first = 0
         self.checkpoints = self.covered = self.anchored = 0
         self.agreed: dict[str, int] = {}
@@ -58,6 +59,7 @@ class Sum:
         self._check_place(part, before)
         if part.beginning is not None:
             self._check_begins(part, part.beginning, before)
+            self._check_run(part, before)
             self._take(part, before)
         if part.fault:
             raise self._known(part, part.fault)
@@ -67,9 +69,44 @@ class Sum:
         """Whether the remembered checkpoint was checked and agrees."""
         return REMEMBERED in self.agreed
 
-    def missing(self) -> list[Fault]:
-        """Return the blobs that are missing, one a segment, of segments that were not deleted."""
-        return [fault for first, fault in self._missing if first not in self.deleted]
+    def deleted(self, trust: Trust) -> set[int]:
+        """Return the first seq of each segment whose deletion is proven.
+
+        A record that no signature covers proves nothing: anybody who can write to the folder can
+        add one. It must lie below the largest checkpoint that agrees and, if there is an outside
+        that can be asked, below what that vouches for; and the checkpoint that it names must have
+        covered the segment to its end.
+        """
+        limit = self.covered
+        if trust.anchors or trust.witness_keys:
+            limit = min(limit, self.anchored)
+        known = sorted({*self.starts, *self.spoken(), *(d.first for d in self.deletions)})
+        found = set()
+        for said in self.deletions:
+            at = bisect_right(known, said.first)
+            if type(said.covered_by) is not int or said.seq >= limit or at == len(known):
+                continue
+            if said.covered_by >= known[at]:
+                found.add(said.first)
+        return found
+
+    def spoken(self) -> set[int]:
+        """Return the first seq of each segment before the first one here that the log names."""
+        named = {*self.archives, *(said.first for said in self.deletions)}
+        if self.previous is not None:
+            named.add(self.previous)
+        return {seq for seq in named if seq < self.first}
+
+    def missing(self, deleted: set[int]) -> list[Fault]:
+        """Return the blobs that are missing, one a segment; those of deleted segments are told."""
+        found = []
+        for first, fault, number in self._missing:
+            if first not in deleted:
+                found.append(fault)
+                continue
+            sentence = f"blobs of {_records(number)} of {name(first)} were deleted with it"
+            self.notices.append(Notice("blobs_deleted", fault.seq, sentence))
+        return found
 
     def _check_place(self, part: Part, before: Part | None) -> None:
         """1. Named by the seq that comes next."""
@@ -103,20 +140,32 @@ class Sum:
             sentence = "the segment record does not agree with the segment's place"
             raise faulty("segment_mismatch", state.seq, part.path, 1, sentence)
 
+    def _check_run(self, part: Part, before: Part | None) -> None:
+        """14. After a stop nothing but a start follows, also across segments."""
+        awaited = before.state.awaited if before else UNKNOWN
+        if part.state.awaited == UNKNOWN:
+            part.state.awaited = awaited
+        elif part.state.opening and awaited not in ("", UNKNOWN):
+            kind, seq, line = part.state.opening
+            if kind != "start":
+                raise faulty(awaited, seq, part.path, line, why_awaited(awaited, kind))
+
     def _take(self, part: Part, before: Part | None) -> None:
         state, checked = part.state, part.checked
+        if before is not None:
+            part.clock.join(before.clock)
         self.kinds.update(part.kinds)
         self.records += part.lines
         self.orphaned += state.orphaned
         self.archives.update(state.archives)
-        self.deleted |= state.deleted
+        self.deletions += state.deleted
+        self.starts.append(state.first)
         if state.missing:
-            self._missing.append((state.first, state.missing))
-        if before is not None:
-            part.clock.join(before.clock)
-        room = MAX_NOTICES - len(self.notices)
-        self.notices += part.clock.notices[:room]
-        self.left_off += part.clock.left_off + max(0, len(part.clock.notices) - room)
+            self._missing.append((state.first, state.missing, state.lost))
+        found = sorted((*part.clock.notices, *state.notices), key=lambda notice: notice.seq)
+        room = max(0, MAX_NOTICES - len(self.notices))
+        self.notices += found[:room]
+        self.left_off += part.clock.left_off + state.left_off + max(0, len(found) - room)
         self.checkpoints += checked.count
         self.signers |= checked.signers
         self.anchored = max(self.anchored, checked.anchored)
@@ -155,6 +204,7 @@ class Sum:
             trusted=bool(self.signers & pinned),
             closed_in_order=bool(state and state.kind == "stop"),
             first=self.first,
+            gaps=kinds["gap"],
         )
         return replace(report, notes=tuple(self._notices(report)))
 
@@ -165,7 +215,7 @@ class Sum:
             found.append(Notice(code, seq, sentence))
 
         if self.left_off:
-            tell("notices_left_off", 0, f"{self.left_off} more steps of the clock or silences")
+            tell("notices_left_off", 0, f"{self.left_off} more notices of records")
         if self.first:
             tell("segments_deleted", 0, f"records 0 to {self.first - 1} were deleted")
         if report.open_intents:

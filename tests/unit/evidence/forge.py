@@ -166,6 +166,11 @@ class Forge:
         self.add("intent", call_id=name, note="x" * 20)
         self.add("outcome", call_id=name, status="completed", **outcome)
 
+    def delete(self, begin: int, covered_by: object) -> int:
+        """Record that the segment that begins with a seq was deleted; it stays where it is."""
+        segment = f"seg-{begin:012d}.jsonl"
+        return self.add("archive", segment=segment, action="deleted", covered_by=covered_by)
+
     def rotate(self, successor: Key, **changed: Any) -> int:
         """Hand over to another key."""
         epoch, vkey = self.epoch + 1, successor.vkey()

@@ -1,8 +1,9 @@
 import json
 import logging
+import os
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -26,6 +27,7 @@ from tests.unit.witness.logs import MemoryLog
 KEY = SigningKey("witness.example/w1", bytes([9]) * 32)
 NOW = FakeClock().wall_ns() // 10**9
 LOG = MemoryLog("a", "b", "c", "d", "e")
+SIZE = {"content-type": "text/x.tlog.size"}
 
 
 class Waits:
@@ -52,16 +54,10 @@ class Waits:
         await self._begun.wait()
 
 
-@contextmanager
-def nodes() -> Iterator[Nodes]:
-    """Open the tree of the one log."""
-    yield LOG.nodes
-
-
 def made(folder: Path, *anchors: Anchor, waits: Waits | None = None) -> Anchors:
     """Return the anchors of the one log."""
     sleep = (waits or Waits()).sleep
-    return Anchors(folder, anchors, nodes, FakeClock(), sleep)
+    return Anchors(folder, anchors, LOG.nodes, FakeClock(), sleep)
 
 
 @asynccontextmanager
@@ -418,6 +414,79 @@ async def test_a_witness_that_knows_more_is_a_conflict() -> None:
 async def test_a_proof_from_our_own_tree_that_does_not_convince_is_a_conflict() -> None:
     """C2SP tlog-witness, 422."""
     assert await refusal(422, "") == CONFLICT
+
+
+async def test_a_size_that_is_a_lie_is_asked_for_again(tmp_path: Path) -> None:
+    """House: one answer must not silence a witness until the gateway restarts."""
+    lie = reply(409, f"{2**62}\n", SIZE)
+    answers = [lie, reply(200, cosigned())]
+    anchor = witness(lambda _: answers.pop(0), "https://w")
+    with pytest.raises(AnchorError) as refused:
+        await anchor.deliver(LOG.note(3), 3, LOG.nodes)
+    assert refused.value.reason_code == CONFLICT
+    assert await anchor.deliver(LOG.note(3), 3, LOG.nodes) == LOG.note(3) + cosigned()
+
+
+def damaged(level: int, n: int) -> bytes:
+    """Read a tree in whose index one hash is not what it was; the newest root is right still."""
+    return bytes(32) if (level, n) == (1, 0) else LOG.nodes(level, n)
+
+
+async def test_a_damaged_index_does_not_make_an_honest_log_look_like_a_fork() -> None:
+    """House: what does not prove anything to ourselves is not sent; RFC 6962 §2.1.4.2."""
+    asked: list[bytes] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.content.splitlines()[0])
+        return reply(409, "3\n", SIZE)
+
+    with pytest.raises(AnchorError) as refused:
+        await witness(answer, "https://w").deliver(LOG.note(5), 5, damaged)
+    assert (refused.value.reason_code, asked) == ("anchor_failed", [b"old 0"])
+
+
+async def test_a_damaged_index_is_no_conflict_with_a_file(tmp_path: Path) -> None:
+    """House: as for a witness."""
+    anchor = FileAnchor("file", tmp_path / "f")
+    await anchor.deliver(LOG.note(3), 3, LOG.nodes)
+    with pytest.raises(AnchorError) as refused:
+        await anchor.deliver(LOG.note(5), 5, damaged)
+    assert refused.value.reason_code == "anchor_failed"
+
+
+@pytest.mark.parametrize("kind", ["file", "witness"])
+async def test_the_tree_is_never_read_on_the_event_loop(tmp_path: Path, kind: str) -> None:
+    """House: a disk that hangs stops no call."""
+    readers: set[int] = set()
+
+    def nodes(level: int, n: int) -> bytes:
+        readers.add(threading.get_ident())
+        return LOG.nodes(level, n)
+
+    file, asked = FileAnchor("w", tmp_path / "f"), iter([reply(409, "2\n", SIZE)])
+    one = witness(lambda _: next(asked, reply(200, cosigned())), "https://w")
+    await (file if kind == "file" else one).deliver(LOG.note(3), 3, nodes)
+    assert readers and threading.get_ident() not in readers
+
+
+async def test_a_disk_that_hangs_does_not_keep_a_flush(tmp_path: Path) -> None:
+    """House: a gateway that stops waits for its confirmations as long as it says, no longer."""
+    path, released = tmp_path / ANCHORED_NAME, threading.Event()
+    os.mkfifo(path)
+
+    def release() -> None:
+        # Whoever waits for a writer of the pipe is let go.
+        released.set()
+        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+
+    bound = threading.Timer(5, release)
+    bound.start()
+    anchors = made(tmp_path, FakeAnchor())
+    offer(anchors, 1)
+    await anchors.flush(0.2)
+    assert (anchors.confirmed(), released.is_set()) == ({}, False)
+    bound.cancel()
+    release()
 
 
 async def test_a_redirect_is_not_followed() -> None:

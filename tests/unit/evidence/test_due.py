@@ -72,6 +72,15 @@ def gated(folder: Path, **plan: Any) -> tuple[Any, ScriptedDisk, threading.Event
     return log, disk, gate
 
 
+async def test_what_is_not_synced_yet_has_no_receipt_to_show(tmp_path: Path) -> None:
+    """house: a power cut may take it, and the receipt would then accuse an honest log."""
+    log = open_log(tmp_path, read_interval_seconds=1e9)
+    early = await log.append("intent", {"call_id": "a"}, effect="read")
+    synced = await log.append("intent", {"call_id": "b"}, effect="write")
+    assert (early.durable, synced.durable) == (False, True)
+    await log.close()
+
+
 async def test_a_read_need_not_wait_for_its_sync(tmp_path: Path) -> None:
     """settings: `read_interval_seconds`; it is written all the same."""
     log, disk, gate = gated(tmp_path, read_interval_seconds=1e9)

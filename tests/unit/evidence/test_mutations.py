@@ -1,14 +1,18 @@
 """One test an attack: what somebody does to a log, and the name under which it is found."""
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
+from gateway.core.errors import VerificationError
 from gateway.core.note import VerifierKey
 from gateway.evidence.report import Report
 from gateway.evidence.verify import Trust, verify
 from tests.unit.evidence.forge import Forge, Key, blob_path, compress, sample
+
+TORN = "torn-000000000000-100-1.bin"
 
 
 def found(report: Report) -> tuple[str, int]:
@@ -348,7 +352,7 @@ def deleted(folder: Path, said: int | None = 0) -> Forge:
     """Store a log whose first segment was deleted; `said` is the segment that it says it was."""
     forge = sample(2, closed=False)
     if said is not None:
-        forge.add("archive", segment=f"seg-{said:012d}.jsonl", action="deleted", covered_by=10)
+        forge.delete(said, forge.starts[1])
     forge.checkpoint()
     forge.store(folder)
     forge.path(folder, 0).unlink()
@@ -388,10 +392,15 @@ def test_a_blob_deleted_with_its_segment(folder: Path) -> None:
     forge.store(folder)
     blob_path(folder, digest).unlink()
     assert where(folder) == ("blob_missing", seq)
-    forge.add("archive", segment="seg-000000000000.jsonl", action="deleted", covered_by=6)
+    forge.delete(0, forge.starts[1])
     forge.blobs.clear()
     forge.store(folder)
-    assert verify(folder).sound
+    assert where(folder) == ("blob_missing", seq)
+    forge.checkpoint()
+    forge.store(folder)
+    report = verify(folder)
+    assert report.sound
+    assert [n.seq for n in report.notes if n.code == "blobs_deleted"] == [seq]
 
 
 def test_a_forged_frontier_behind_deleted_segments(folder: Path) -> None:
@@ -399,7 +408,7 @@ def test_a_forged_frontier_behind_deleted_segments(folder: Path) -> None:
     forge = deleted(folder)
     path = forge.path(folder, forge.starts[1])
     other = sample(2, closed=False, changes={3: lambda record: record.update(note="other")})
-    other.add("archive", segment="seg-000000000000.jsonl", action="deleted", covered_by=10)
+    other.delete(0, other.starts[1])
     other.heads = forge.heads
     other.store(folder)
     other.path(folder, 0).unlink()
@@ -412,6 +421,209 @@ def test_an_unproven_frontier_behind_deleted_segments(folder: Path) -> None:
     forge = deleted(folder)
     (folder / "checkpoints.jsonl").unlink()
     assert where(folder) == ("frontier_unproven", forge.starts[1])
+
+
+def test_a_deletion_that_nothing_signed_covers(folder: Path) -> None:
+    """House: who can write to the folder can add a record, and the key is not needed for it."""
+    forge = sample(3, closed=False)
+    pinned = (VerifierKey.parse(forge.key.vkey()),)
+    trust = Trust(keys=pinned, anchors=elsewhere(folder, forge.note()).anchors)
+    forge.delete(0, forge.starts[1])
+    forge.delete(forge.starts[1], forge.starts[2])
+    forge.store(folder)
+    for begin in forge.starts[:2]:
+        forge.path(folder, begin).unlink()
+    assert where(folder) == ("segment_missing", 0)
+    assert where(folder, trust) == ("segment_missing", 0)
+    forge.checkpoint()
+    forge.store(folder)
+    for begin in forge.starts[:2]:
+        forge.path(folder, begin).unlink()
+    assert verify(folder).sound
+    # Signed here, but not by what is kept elsewhere.
+    assert where(folder, trust) == ("segment_missing", 0)
+    report = verify(folder, trust=elsewhere(folder, forge.note()))
+    assert report.verdict == f"records {forge.starts[2]} to {forge.seq - 1} (anchored)"
+
+
+def test_a_deletion_that_no_witness_covers(folder: Path) -> None:
+    """C2SP tlog-cosignature: whoever asks a witness believes no more than it signed."""
+    witness = Key(7, "witness.example")
+    forge = deleted(folder)
+    trust = Trust(witness_keys=(VerifierKey.parse(witness.vkey(4)),))
+    assert where(folder, trust) == ("segment_missing", 0)
+    note = forge.note()
+    forge.anchor(note + witness.cosign(note.partition("\n\n")[0] + "\n"))
+    forge.store(folder)
+    forge.path(folder, 0).unlink()
+    assert verify(folder, trust=trust).sound
+
+
+@pytest.mark.parametrize("covered_by", [None, True, "99", 99.0, 10, 0])
+def test_a_deletion_that_names_no_checkpoint_of_the_whole_segment(
+    folder: Path, covered_by: object
+) -> None:
+    """House: nothing is deleted before a checkpoint covers it to its end."""
+    forge = sample(2, closed=False)
+    assert forge.starts[1] == 11
+    forge.delete(0, covered_by)
+    forge.checkpoint()
+    forge.store(folder)
+    forge.path(folder, 0).unlink()
+    assert where(folder) == ("segment_missing", 0)
+
+
+@pytest.mark.parametrize(
+    ("said", "spoken", "missing"),
+    [([0], [], 1), ([1], [], None), ([1], [0], 0), ([0, 1], [0, 1], None), ([], [0], 0)],
+)
+def test_every_deleted_segment_that_the_log_speaks_of_is_named(
+    folder: Path, said: list[int], spoken: list[int], missing: int | None
+) -> None:
+    """House: the last one always; older ones if a record tells of them, as one still here does."""
+    forge = sample(3, closed=False)
+    for number in spoken:
+        named = f"seg-{forge.starts[number]:012d}.jsonl"
+        forge.add("archive", segment=named, action="compressed", digest="sha256:x")
+    for number in said:
+        forge.delete(forge.starts[number], forge.starts[number + 1])
+    forge.checkpoint()
+    forge.store(folder)
+    for begin in forge.starts[:2]:
+        forge.path(folder, begin).unlink()
+    if missing is None:
+        assert verify(folder).fault is None
+    else:
+        assert where(folder) == ("segment_missing", forge.starts[missing])
+
+
+def run(*kinds: str) -> Forge:
+    """Return a log of records of these kinds, behind its first `segment`; all of it signed."""
+    forge = Forge()
+    forge.segment()
+    for kind in kinds:
+        match kind:
+            case "segment":
+                forge.segment()
+            case "seal":
+                forge.seal()
+            case "start":
+                forge.start()
+            case _:
+                forge.add(kind, call_id="a", run="r")
+    forge.checkpoint()
+    return forge
+
+
+@pytest.mark.parametrize("kind", ["intent", "refusal", "heartbeat", "stop"])
+@pytest.mark.parametrize(
+    "between", [(), ("seal", "segment"), ("seal", "segment", "seal", "segment")], ids=len
+)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_record_after_a_stop(
+    folder: Path, kind: str, between: tuple[str, ...], workers: int
+) -> None:
+    """House: a run that ended in order writes no more, and another begins with a start."""
+    if workers > 1 and (not between or kind != "intent"):
+        workers = 1
+    forge = run("start", "stop", *between, kind)
+    forge.store(folder)
+    report = verify(folder, workers=workers)
+    assert found(report) == ("record_after_stop", forge.seq - 1)
+    assert report.head is not None and report.head.seq < forge.seq - 1
+
+
+@pytest.mark.parametrize("between", [(), ("seal", "segment"), ("seal", "segment", "seal")])
+def test_a_start_after_a_stop(folder: Path, between: tuple[str, ...]) -> None:
+    """House: a segment that is full ends before the start of the next run."""
+    more = ("segment",) if between[2:] else ()
+    run("start", "stop", *between, *more, "start", "heartbeat", "stop").store(folder)
+    assert verify(folder).verdict == "closed"
+
+
+@pytest.mark.parametrize("between", [(), ("seal", "segment")], ids=len)
+def test_a_log_that_begins_without_a_start(folder: Path, between: tuple[str, ...]) -> None:
+    """House: nothing is recorded before the start of a run."""
+    forge = run(*between, "heartbeat", "start")
+    forge.store(folder)
+    assert where(folder) == ("start_missing", forge.seq - 2)
+
+
+def with_gap(**changed: object) -> Forge:
+    """Return a log that tells of a torn end."""
+    forge = Forge()
+    forge.segment()
+    forge.start()
+    digest = "sha256:" + hashlib.sha256(b"torn").hexdigest()
+    said = {"file": TORN, "segment": "seg-000000000000.jsonl", "offset": 9, "digest": digest}
+    forge.add("gap", **{**said, "bytes": 4, **changed})
+    forge.checkpoint()
+    return forge
+
+
+@pytest.mark.parametrize("name", [TORN, TORN + ".untold"])
+def test_a_gap_is_told(folder: Path, name: str) -> None:
+    """House: what a crash tore off is no fault, and nobody is kept from knowing."""
+    with_gap().store(folder)
+    (folder / name).write_bytes(b"torn")
+    report = verify(folder)
+    assert (report.fault, report.gaps) == (None, 1)
+    codes = [(n.code, n.seq) for n in report.notes if n.code.startswith("gap")]
+    assert codes == [("gap", 2)]
+
+
+def test_a_gap_whose_bytes_were_changed(folder: Path) -> None:
+    """FIPS 180-4: the record names them by digest."""
+    with_gap().store(folder)
+    (folder / TORN).write_bytes(b"tom")
+    assert where(folder) == ("gap_file_damaged", 2)
+
+
+def test_a_gap_whose_bytes_are_gone(folder: Path) -> None:
+    """House: they are not part of the log, so that is told and no fault."""
+    with_gap().store(folder)
+    report = verify(folder)
+    assert report.sound
+    assert [n.code for n in report.notes if n.seq == 2] == ["gap", "gap_file_missing"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"file": "../secret"}, {"file": None}, {"bytes": "4"}, {"digest": None}], ids=str
+)
+def test_a_gap_that_does_not_say_of_what(folder: Path, change: dict[str, object]) -> None:
+    """House: nothing but the name of a torn end becomes part of a path."""
+    with_gap(**change).store(folder)
+    assert where(folder) == ("gap_malformed", 2)
+
+
+def test_records_that_a_start_took_over_are_told(folder: Path) -> None:
+    """House: before that start anybody could have written them."""
+    forge = run("start", "heartbeat", "heartbeat")
+    seq = forge.start(adopted={"from": 2, "to": 4})
+    forge.start(adopted=None)
+    forge.store(folder)
+    report = verify(folder)
+    assert report.sound
+    assert [n.seq for n in report.notes if n.code == "records_adopted"] == [seq]
+
+
+@pytest.mark.parametrize(
+    "adopted",
+    [
+        [],
+        {},
+        {"from": 2, "to": 2},
+        {"from": -1, "to": 2},
+        {"from": True, "to": 2},
+        {"from": 0, "to": 99},
+    ],
+)
+def test_a_start_that_does_not_say_what_it_took_over(folder: Path, adopted: object) -> None:
+    """House: read strictly or not at all."""
+    forge = run("start")
+    seq = forge.start(adopted=adopted)
+    forge.store(folder)
+    assert where(folder) == ("start_malformed", seq)
 
 
 def test_log_and_checkpoints_truncated_together(folder: Path) -> None:
@@ -575,6 +787,7 @@ def test_a_call_named_twice_among_the_open_ones(folder: Path) -> None:
     """House: open calls are a set."""
     forge = Forge()
     forge.segment()
+    forge.start()
     forge.add("intent", call_id="a")
     forge.seal()
     seq = forge.segment(open_calls=["a", "a"])
@@ -587,6 +800,7 @@ def test_a_blob_missing_behind_any_kind(folder: Path, kind: str) -> None:
     """House: whichever record names it."""
     forge = Forge()
     forge.segment()
+    forge.start()
     seq = forge.add(kind, call_id="a", blob={"digest": "sha256:" + "0" * 64})
     forge.store(folder)
     assert where(folder) == ("blob_missing", seq)
@@ -599,3 +813,52 @@ def test_a_record_after_the_seal(folder: Path) -> None:
     seq = forge.add("refusal")
     forge.store(folder)
     assert where(folder) == ("segment_mismatch", seq)
+
+
+DAY = 24 * 3600
+SIGNED_AT = 1_795_510_900
+"""When the witness signs, unless a test says otherwise: shortly after the records' times."""
+
+
+def witnessed(forge: Forge, seconds: int) -> Trust:
+    """Keep the checkpoint over all records, cosigned at this time, and trust the witness."""
+    witness, note = Key(7, "witness.example"), forge.note()
+    forge.anchor(note + witness.cosign(note.partition("\n\n")[0] + "\n", seconds))
+    return Trust(witness_keys=(VerifierKey.parse(witness.vkey(4)),))
+
+
+def test_records_that_claim_to_be_younger_than_the_signature_over_them(folder: Path) -> None:
+    """C2SP tlog-cosignature: the witness' time is signed; what it saw was there by then."""
+    forge = sample()
+    trust = witnessed(forge, SIGNED_AT - 400 * DAY)
+    forge.store(folder)
+    assert where(folder, trust) == ("time_after_witness", forge.seq - 1)
+
+
+def test_a_record_that_is_backdated_before_what_a_witness_saw_earlier(folder: Path) -> None:
+    """Issue: nothing was backdated; the holder of the key cannot put a call into last year."""
+    forge = sample(closed=False)
+    trust = witnessed(forge, SIGNED_AT)
+    backdated = forge.seq + 1
+    forge.changes[backdated] = lambda record: record.update(time="2025-10-01T00:00:00.000000Z")
+    forge.call("one")
+    forge.call("two")
+    forge.checkpoint()
+    forge.store(folder)
+    assert where(folder, trust) == ("backdated", backdated)
+
+
+def test_records_that_a_witness_signed_in_their_time_are_sound(folder: Path) -> None:
+    """House: else the two findings above would show nothing."""
+    forge = sample(closed=False)
+    trust = witnessed(forge, SIGNED_AT)
+    forge.call("one")
+    forge.checkpoint()
+    forge.store(folder)
+    assert verify(folder, trust=trust).fault is None
+
+
+def test_the_key_of_a_log_is_no_witness(folder: Path) -> None:
+    """C2SP tlog-cosignature: a witness' key has a type of its own."""
+    with pytest.raises(VerificationError):
+        Trust(witness_keys=(VerifierKey.parse(sample().key.vkey()),))

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -154,3 +155,68 @@ def test_a_log_without_checkpoints_proves_nothing(tmp_path: Path, forge: Forge) 
     with pytest.raises(VerificationError) as caught:
         prove(tmp_path, 5)
     assert (caught.value.reason_code, forge.seq) == ("not_covered", 31)
+
+
+def test_confirmations_of_anchors_do_not_hide_the_checkpoint(tmp_path: Path) -> None:
+    """House: only the log's own file is asked."""
+    made = sample()
+    for _ in range(9):
+        made.anchor(made.note())
+    made.store(tmp_path)
+    assert prove(tmp_path, 3).index == 3
+
+
+async def test_a_damaged_node_below_the_root_is_not_believed(tmp_path: Path) -> None:
+    """House: nodes that make the right root do not make every proof right."""
+    folder = tmp_path / "evidence"
+    await write_log(folder, 20, segment_bytes=3000)
+    sound = prove(folder, 1).encode()
+    index = folder / "nodes.bin"
+    # The first leaf is the sibling of the second, and no part of the root as it is computed.
+    index.write_bytes(b"\x00" * 32 + index.read_bytes()[32:])
+    assert prove(folder, 1).encode() == sound
+
+
+NOTHING = json.dumps({"size": 31, "note": "nothing"}) + "\n"
+
+
+@pytest.mark.parametrize("row", [NOTHING, "x\n", '{"size": 31, "no', "\n"])
+def test_a_line_that_is_no_checkpoint_is_passed_over(
+    tmp_path: Path, forge: Forge, row: str
+) -> None:
+    """House: a crash may tear the last line; the one before covers the record as well."""
+    path = tmp_path / "checkpoints.jsonl"
+    path.write_text(path.read_text() + row)
+    assert (prove(tmp_path, 3).index, forge.seq) == (3, 31)
+
+
+def test_a_damaged_checkpoint_does_not_stand_in_the_way_of_newer_ones(tmp_path: Path) -> None:
+    """House: the newest is read from the end."""
+    made = sample()
+    made.heads[1:1] = ["x"]
+    made.store(tmp_path)
+    assert check_proof(prove(tmp_path, 3).encode(), KEY).checkpoint.size == 31
+
+
+def test_a_checkpoint_that_nobody_of_the_log_signed_is_passed_over(tmp_path: Path) -> None:
+    """House: the newest that is signed counts, and is not if it does not cover the record."""
+    made = sample(closed=False)
+    covered = made.seq
+    made.add("stop")
+    made.checkpoint(key=Key(2))
+    made.store(tmp_path)
+    assert check_proof(prove(tmp_path, 3).encode(), KEY).checkpoint.size == covered
+    with pytest.raises(VerificationError) as caught:
+        prove(tmp_path, covered)
+    assert caught.value.reason_code == "checkpoint_signature"
+
+
+def test_what_a_call_says_is_no_key(tmp_path: Path) -> None:
+    """House: a record's kind is its own, not that of something within it."""
+    made = sample(1, closed=False)
+    made.add("heartbeat", body={"kind": "segment"})
+    made.rotate(Key(2))
+    made.checkpoint()
+    made.store(tmp_path)
+    new = VerifierKey.parse(Key(2).vkey())
+    assert check_proof(prove(tmp_path, 2).encode(), new).seq == 2

@@ -7,8 +7,12 @@ from typing import Any
 import anyio
 import pytest
 
+from gateway.core.canonical import dumps
+from gateway.core.checkpoint import Checkpoint
 from gateway.core.errors import EvidenceUnavailable
+from gateway.core.note import SigningKey
 from gateway.evidence import disposal
+from gateway.evidence.anchoring.durable import append_line
 from gateway.evidence.blobs import blob_path
 from gateway.evidence.heads import newest_size
 from gateway.evidence.retention.hold import HOLD_NAME, Hold, place, release
@@ -27,17 +31,55 @@ def actions(kept: Kept, action: str) -> list[str]:
     return [segment for segment, done in kept.archived() if done == action]
 
 
+async def keep_twice(folder: Path, store: Any, confirmed: int) -> Kept:
+    """Do a pass in each of two runs; the first signs a checkpoint of its records at its end."""
+    for _ in range(2):
+        async with Kept(folder, store) as kept:
+            await kept.keeper.run_once(confirmed)
+    return kept
+
+
 async def test_a_segment_goes_once_it_is_shipped_anchored_and_old(tmp_path: Path) -> None:
-    """house: the whole way in one pass, and everything recorded in its order."""
+    """house: the whole way in two passes, and everything recorded in its order."""
+    sealed = await sealed_log(tmp_path)
+    kept = await keep_twice(tmp_path, FakeStore(), anchor(tmp_path))
+    assert kept.keeper.failures == {}
+    for path in sealed:
+        done = [action for segment, action in kept.archived() if segment == path.name]
+        assert done == ["compressed", "shipped", "deleted"]
+        assert f"{path.name}.zst" in kept.store.objects
+        assert not path.exists() and not path.with_name(path.name + ".zst").exists()
+
+
+async def test_a_segment_waits_for_a_checkpoint_of_the_record_of_its_deletion(
+    tmp_path: Path,
+) -> None:
+    """house: without one nobody believes the record, and the segment would be missing."""
     sealed = await sealed_log(tmp_path)
     async with Kept(tmp_path) as kept:
-        await kept.keeper.run_once(anchor(tmp_path))
+        size = anchor(tmp_path)
+        for _ in range(3):
+            await kept.keeper.run_once(size)
         assert kept.keeper.failures == {}
-        for path in sealed:
-            done = [action for segment, action in kept.archived() if segment == path.name]
-            assert done == ["compressed", "shipped", "deleted"]
-            assert f"{path.name}.zst" in kept.store.objects
-            assert not path.exists() and not path.with_name(path.name + ".zst").exists()
+        assert actions(kept, "deleted") == [path.name for path in sealed]
+        assert all(path.with_name(path.name + ".zst").exists() for path in sealed)
+
+
+async def test_the_checkpoint_must_cover_that_very_record(tmp_path: Path) -> None:
+    """house: seq n lies in checkpoints of more than n records; the records go one by one."""
+    sealed = await sealed_log(tmp_path)
+    async with Kept(tmp_path) as kept:
+        size = anchor(tmp_path)
+        await kept.keeper.run_once(size)
+        first = next(r.seq for r in records(tmp_path) if r.fields.get("action") == "deleted")
+        files = [path.with_name(path.name + ".zst") for path in sealed]
+        for signed, left in ((first, len(sealed)), (first + 1, len(sealed) - 1)):
+            note = SigningKey("log", bytes(32)).sign_note(
+                Checkpoint("log", signed, bytes(32)).text()
+            )
+            append_line(tmp_path / "checkpoints.jsonl", dumps({"size": signed, "note": note}))
+            await kept.keeper.run_once(size)
+            assert sum(path.exists() for path in files) == left
 
 
 async def test_the_record_of_a_deletion_names_what_covers_it(tmp_path: Path) -> None:
@@ -185,9 +227,9 @@ async def test_nothing_goes_past_one_that_stays(tmp_path: Path) -> None:
     async with Kept(tmp_path) as kept:
         await kept.keeper.run_once(None)
         kept.store.objects[f"{sealed[1].name}.zst"] = b"other"
-        await kept.keeper.run_once(anchor(tmp_path))
-        assert actions(kept, "deleted") == [sealed[0].name]
-        assert segments(tmp_path)[0].name == f"{sealed[1].name}.zst"
+    await keep_twice(tmp_path, kept.store, anchor(tmp_path))
+    assert actions(kept, "deleted") == [sealed[0].name]
+    assert segments(tmp_path)[0].name == f"{sealed[1].name}.zst"
 
 
 async def test_the_checkpoints_that_cover_a_segment_are_shipped_with_it(tmp_path: Path) -> None:
@@ -238,14 +280,14 @@ async def test_a_blob_goes_with_the_last_segment_that_names_it(tmp_path: Path) -
     second = next(
         int(p.name[4:16]) for p in segments(tmp_path)[1:] if b'"blob":{' in p.read_bytes()
     )
-    async with Kept(tmp_path) as kept:
-        anchor(tmp_path)
-        await kept.keeper.run_once(second)
-        assert not blob_path(tmp_path, only).exists()
-        assert blob_path(tmp_path, shared).exists() and blob_path(tmp_path, last).exists()
-        await kept.keeper.run_once(newest_size(tmp_path))
-        assert not blob_path(tmp_path, shared).exists()
-        assert not blob_path(tmp_path, last).exists()
+    store = FakeStore()
+    anchor(tmp_path)
+    await keep_twice(tmp_path, store, second)
+    assert not blob_path(tmp_path, only).exists()
+    assert blob_path(tmp_path, shared).exists() and blob_path(tmp_path, last).exists()
+    await keep_twice(tmp_path, store, anchor(tmp_path))
+    assert not blob_path(tmp_path, shared).exists()
+    assert not blob_path(tmp_path, last).exists()
 
 
 async def test_a_blob_that_the_open_segment_names_stays(tmp_path: Path) -> None:
@@ -256,18 +298,18 @@ async def test_a_blob_that_the_open_segment_names_stays(tmp_path: Path) -> None:
         await kept.keeper.run_once(None)
         await kept.log.append("outcome", {"call_id": "z", "blob": {"digest": digest}})
         await kept.keeper.run_once(anchor(tmp_path))
-        assert "seg-000000000000.jsonl" in actions(kept, "deleted")
-        assert blob_path(tmp_path, digest).exists()
+    await keep_twice(tmp_path, kept.store, anchor(tmp_path))
+    assert not (tmp_path / "seg-000000000000.jsonl.zst").exists()
+    assert blob_path(tmp_path, digest).exists()
 
 
 async def test_a_blob_that_somebody_just_relied_on_stays(tmp_path: Path) -> None:
     """house: its record may not be durable yet."""
     (digest,) = await blob_log(tmp_path, [b"a"])
     assert disposal.rely(blob_path(tmp_path, digest))
-    async with Kept(tmp_path) as kept:
-        await kept.keeper.run_once(anchor(tmp_path))
-        assert "seg-000000000000.jsonl" in actions(kept, "deleted")
-        assert blob_path(tmp_path, digest).exists()
+    await keep_twice(tmp_path, FakeStore(), anchor(tmp_path))
+    assert not (tmp_path / "seg-000000000000.jsonl.zst").exists()
+    assert blob_path(tmp_path, digest).exists()
 
 
 def test_nobody_can_rely_on_a_blob_that_is_gone(tmp_path: Path) -> None:
@@ -316,10 +358,10 @@ async def test_a_deletion_that_a_crash_broke_off_is_finished(tmp_path: Path) -> 
         with pytest.raises(KeyboardInterrupt):
             await dead.run_once(size)
         assert blob_path(tmp_path, digest).exists()
-        await kept.keeper.run_once(size)
-        assert actions(kept, "deleted").count("seg-000000000000.jsonl") == 1
-        assert not (tmp_path / "seg-000000000000.jsonl.zst").exists()
-        assert not blob_path(tmp_path, digest).exists()
+    await keep_twice(tmp_path, store, size)
+    assert actions(kept, "deleted").count("seg-000000000000.jsonl") == 1
+    assert not (tmp_path / "seg-000000000000.jsonl.zst").exists()
+    assert not blob_path(tmp_path, digest).exists()
 
 
 async def test_a_record_that_cannot_be_written_keeps_the_file(tmp_path: Path) -> None:
@@ -436,6 +478,10 @@ class DeadlyFiles(Files):
         die_if(what, "after")
 
 async def main():
+    for _ in range(2):
+        await run()
+
+async def run():
     log = open_log(folder)
     async def append(kind, fields):
         die_if(fields["action"], "before")
@@ -447,6 +493,7 @@ async def main():
         folder, append, LaterClock(), store=store, keep_days=0, files=DeadlyFiles()
     )
     await keeper.run_once(newest_size(folder))
+    await log.close()
 
 asyncio.run(main())
 """
@@ -467,9 +514,8 @@ async def test_a_kill_on_the_way_out_loses_nothing_and_is_finished_later(
         )
     assert child.returncode == -9
     assert_all_there(tmp_path, before, digest)
-    async with Kept(folder, store) as kept:
-        await kept.keeper.run_once(size)
-        assert kept.keeper.failures == {}
+    kept = await keep_twice(folder, store, size)
+    assert kept.keeper.failures == {}
     assert_all_there(tmp_path, before, digest)
     for name in before:
         done = [action for segment, action in archived(folder) if segment == name]

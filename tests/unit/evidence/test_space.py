@@ -45,7 +45,7 @@ def test_the_fuller_the_disk_the_less_is_taken(
     """evidence.md §5: 20 % warn, 10 % reads only, 5 % stop; what closes something always may."""
     space = Space(tmp_path, MARKS, FakeClock(), Gauge(free))
     space.reserve()
-    assert space.level() is level
+    assert space.look() is level
     asked = {
         "read": ("intent", "read"),
         "write": ("intent", "write"),
@@ -69,13 +69,13 @@ def test_the_disk_is_looked_at_once_a_second(tmp_path: Path) -> None:
     clock, gauge = FakeClock(), Gauge(100)
     space = Space(tmp_path, MARKS, clock, gauge)
     for _ in range(3):
-        space.level()
+        space.look()
     assert gauge.looks == 1
     gauge.free = 1
     clock.advance(0.999)
-    assert space.level() is Level.PLENTY
+    assert space.look() is Level.PLENTY
     clock.advance(0.001)
-    assert space.level() is Level.STOP
+    assert space.look() is Level.STOP
 
 
 def test_a_disk_that_does_not_answer_takes_nothing(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_disk_that_does_not_answer_takes_nothing(tmp_path: Path) -> None:
     gauge.error = OSError(5, "Input/output error")
     space = Space(tmp_path, MARKS, FakeClock(), gauge)
     space.reserve()
-    assert space.level() is Level.STOP
+    assert space.look() is Level.STOP
     assert space.refusal("intent", "read")
 
 

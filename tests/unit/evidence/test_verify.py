@@ -1,8 +1,9 @@
 import ast
+import fcntl
 import json
 import sys
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from pathlib import Path, PosixPath
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from gateway.core.record import Receipt, leaf_hash
 from gateway.evidence.report import Fault, Report
 from gateway.evidence.segments import name, segments
 from gateway.evidence.verify import PROGRESS_EVERY, Trust, verify
-from tests.unit.evidence.forge import Forge, sample
+from tests.unit.evidence.forge import Forge, Key, sample
 from tests.unit.evidence.logs import link, open_log, raw_lines, segment_entry, write_log
 
 Entries = list[tuple[str, dict[str, Any]]]
@@ -64,6 +65,7 @@ def test_progress_is_told(tmp_path: Path) -> None:
     """house: a long check says that it is alive."""
     forge = Forge()
     forge.segment()
+    forge.start()
     for _ in range(2 * PROGRESS_EVERY):
         forge.add("refusal")
     forge.store(tmp_path)
@@ -268,7 +270,7 @@ async def test_a_changed_last_record_is_why_the_end_is_unproven(tmp_path: Path) 
     ("entries", "code", "seq"),
     [
         pytest.param(
-            [("outcome", {"call_id": "a"})], "outcome_without_intent", 1, id="outcome alone"
+            [("outcome", {"call_id": "a"})], "outcome_without_intent", 2, id="outcome alone"
         ),
         pytest.param(
             [
@@ -277,25 +279,25 @@ async def test_a_changed_last_record_is_why_the_end_is_unproven(tmp_path: Path) 
                 ("outcome", {"call_id": "a"}),
             ],
             "outcome_without_intent",
-            3,
+            4,
             id="second outcome",
         ),
         pytest.param(
             [("intent", {"call_id": "a"}), ("intent", {"call_id": "a"})],
             "intent_repeated",
-            2,
+            3,
             id="second intent",
         ),
-        pytest.param([("intent", {})], "call_id_missing", 1, id="no call_id"),
+        pytest.param([("intent", {})], "call_id_missing", 2, id="no call_id"),
         pytest.param(
-            [("outcome", {"call_id": ["a"]})], "call_id_missing", 1, id="call_id is no text"
+            [("outcome", {"call_id": ["a"]})], "call_id_missing", 2, id="call_id is no text"
         ),
-        pytest.param([("segment", {})], "segment_mismatch", 1, id="segment record inside"),
-        pytest.param([("archive", {})], "archive_malformed", 1, id="archive of nothing"),
+        pytest.param([("segment", {})], "segment_mismatch", 2, id="segment record inside"),
+        pytest.param([("archive", {})], "archive_malformed", 2, id="archive of nothing"),
         pytest.param(
             [("archive", {"segment": name(0), "action": "shipped"})],
             "archive_malformed",
-            1,
+            2,
             id="archive without digest",
         ),
     ],
@@ -306,6 +308,7 @@ def test_well_linked_records_must_also_agree(
     """house: one bad log a rule, its chain whole."""
     forge = Forge()
     forge.segment()
+    forge.start()
     for kind, fields in entries:
         forge.add(kind, **fields)
     forge.store(tmp_path)
@@ -322,12 +325,13 @@ def test_the_record_with_the_fault_is_not_counted(tmp_path: Path) -> None:
     """house: the report is of the valid prefix."""
     forge = Forge()
     forge.segment()
+    forge.start()
     forge.add("intent", call_id="a")
     forge.add("outcome")
     forge.store(tmp_path)
     report = verify(tmp_path)
-    assert (report.records, report.outcomes, report.open_intents) == (2, 0, 1)
-    assert report.head is not None and report.head.seq == 1
+    assert (report.records, report.outcomes, report.open_intents) == (3, 0, 1)
+    assert report.head is not None and report.head.seq == 2
     assert (report.sound, report.verdict) == (False, "faulty")
 
 
@@ -351,6 +355,7 @@ def test_a_log_across_segments_keeps_its_open_calls(tmp_path: Path, faulty: bool
     """house: a call may end in a later segment."""
     forge = Forge()
     forge.segment()
+    forge.start()
     forge.add("intent", call_id="long")
     forge.seal()
     seq = forge.segment(open_calls=[] if faulty else ["long"])
@@ -493,6 +498,136 @@ async def test_lines_with_unicode_separators_are_one_record_each(tmp_path: Path)
     assert "\u2028".encode() in (tmp_path / name(0)).read_bytes()
     report = verify(tmp_path)
     assert (report.fault, report.records) == (None, 5)
+
+
+# A log that is being written.
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Iterator[None]:
+    """Hold the log as its writer does."""
+    with (tmp_path / "writer.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def unfinished(folder: Path, *, signed: bool) -> Forge:
+    """Store a log whose last line lacks its end; a checkpoint may cover it."""
+    forge = sample(2, closed=False)
+    forge.add("refusal", call_id="r")
+    if signed:
+        forge.checkpoint()
+    forge.store(folder)
+    path = forge.path(folder, forge.starts[-1])
+    path.write_bytes(path.read_bytes()[:-9])
+    return forge
+
+
+@pytest.mark.usefixtures("written")
+def test_a_line_that_is_being_written_is_told(tmp_path: Path) -> None:
+    """house: a writer holds the lock, so that is no torn end."""
+    forge = unfinished(tmp_path, signed=False)
+    report = verify(tmp_path)
+    assert (report.fault, report.records) == (None, forge.seq - 1)
+    assert [n.seq for n in report.notes if n.code == "still_written"] == [forge.seq - 1]
+
+
+@pytest.mark.usefixtures("written")
+def test_a_line_that_is_being_written_hides_nothing(tmp_path: Path) -> None:
+    """house: what a checkpoint covers was written; the rest of the check is still taken."""
+    forge = unfinished(tmp_path, signed=True)
+    assert where(verify(tmp_path))[:2] == ("record_damaged", forge.seq - 1)
+    unfinished(tmp_path, signed=False)
+    (tmp_path / "checkpoints.jsonl").unlink()
+    other = Trust(keys=(VerifierKey.parse(Key(9).vkey()),))
+    assert where(verify(tmp_path, trust=other))[0] == "key_unknown"
+
+
+def test_a_lock_that_nobody_holds_excuses_nothing(tmp_path: Path) -> None:
+    """flock(2): a crash lets go of it and leaves the file."""
+    forge = unfinished(tmp_path, signed=False)
+    (tmp_path / "writer.lock").touch()
+    assert where(verify(tmp_path))[:2] == ("torn_tail", forge.seq - 1)
+
+
+def test_the_lock_is_let_go(tmp_path: Path) -> None:
+    """house: a verification keeps no writer out."""
+    sample().store(tmp_path)
+    with (tmp_path / "writer.lock").open("w") as lock:
+        verify(tmp_path)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def shrinking(folder: Path) -> tuple[Forge, Callable[[int], None]]:
+    """Store a log, and return how its first two segments go while the first is read."""
+    forge = Forge()
+    forge.segment()
+    forge.start()
+    for _ in range(PROGRESS_EVERY):
+        forge.add("refusal")
+    for number in range(2):
+        forge.seal()
+        forge.segment()
+        forge.delete(forge.starts[number], forge.starts[number + 1])
+    forge.checkpoint()
+    forge.store(folder)
+
+    def shrink(_: int) -> None:
+        for begin in forge.starts[:2]:
+            forge.path(folder, begin).unlink(missing_ok=True)
+
+    return forge, shrink
+
+
+def test_segments_deleted_while_they_are_read_are_no_fault(tmp_path: Path) -> None:
+    """house: they are listed again, and the log says that it deleted them."""
+    forge, shrink = shrinking(tmp_path)
+    report = verify(tmp_path, shrink, workers=1)
+    assert (report.fault, report.first) == (None, forge.starts[2])
+
+
+@pytest.mark.usefixtures("written")
+def test_a_blob_deleted_while_the_log_is_read_is_no_fault(tmp_path: Path) -> None:
+    """house: the checkpoint that covers its deletion may be younger than the first look."""
+    forge = Forge()
+    forge.segment()
+    forge.start()
+    forge.add("refusal", blob={"digest": "sha256:" + "0" * 64})
+    for _ in range(PROGRESS_EVERY):
+        forge.add("refusal")
+    forge.seal()
+    forge.segment()
+    forge.delete(0, forge.starts[1])
+    forge.store(tmp_path)
+
+    def sign(_: int) -> None:
+        forge.heads.clear()
+        forge.checkpoint()
+        forge.store(tmp_path)
+
+    assert verify(tmp_path, sign, workers=1).sound
+
+
+class Growing(PosixPath):
+    """A file elsewhere; the log in `log` goes on, with another segment, when it is opened."""
+
+    def open(self, *args: Any, **options: Any) -> Any:
+        """Let the log grow, then open."""
+        forge, log = sample(3), Path(self.parent) / "log"
+        if not forge.path(log, forge.starts[2]).exists():
+            forge.store(log)
+        return super().open(*args, **options)
+
+
+def test_a_log_that_goes_on_while_checkpoints_are_read_is_no_fault(tmp_path: Path) -> None:
+    """house: what a checkpoint covers was there before it, so it is looked for afterwards."""
+    folder, anchor = tmp_path / "log", Growing(tmp_path / "anchor.txt")
+    forge = sample(2, closed=False)
+    del forge.heads[1:]  # Checkpoints are only added, never changed.
+    forge.store(folder)
+    Path(anchor).write_text(sample(3).note())
+    report = verify(folder, trust=Trust(anchors=(anchor,)))
+    assert (report.fault, report.segments) == (None, 3)
 
 
 def imports_of(path: Path) -> set[str]:
