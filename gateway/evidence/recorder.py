@@ -8,11 +8,12 @@ secrets (`core.redaction`).
 """
 
 import base64
+import errno
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -28,6 +29,8 @@ from gateway.evidence.sealing import Sealer
 from gateway.evidence.writer import SegmentWriter
 
 BODY: Final = "/body"
+T = TypeVar("T")
+FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _LOG = logging.getLogger(__name__)
 
 
@@ -46,10 +49,14 @@ class Recorder:
         redactor: Redactor,
         sealer: Sealer | None,
         plan: Plan,
+        put: Callable[[Path, bytes], str] = blobs.put,
     ) -> None:
-        self._writer, self._folder = writer, folder
+        self._writer, self._folder, self._put_blob = writer, folder, put
         self._redactor, self._sealer, self._origin = redactor, sealer, plan.origin
         self._deadline = plan.deadline_seconds
+        # Of its own, so that much to redact keeps nobody else from a thread.
+        self._heavy = anyio.CapacityLimiter(2)
+        self._disk = anyio.CapacityLimiter(8)
         self._secrets: dict[str, tuple[str, ...]] = {}
         """What was redacted of each open call so far: its answer may echo it."""
 
@@ -69,7 +76,13 @@ class Recorder:
         finally:
             if kind == "outcome":
                 self._secrets.pop(call_id, None)
-        return await self._writer.append(kind, prepared, effect=effect)
+        try:
+            return await self._writer.append(kind, prepared, effect=effect)
+        except BaseException:
+            if kind == "intent":
+                # No outcome will come for it, to forget it by.
+                self._secrets.pop(call_id, None)
+            raise
 
     def latch(self, why: str) -> None:
         """See `EvidenceLog.latch`."""
@@ -91,55 +104,90 @@ class Recorder:
             known = (*self._secrets.get(call_id, ()), *redacted.secrets)
             self._secrets[call_id] = tuple(dict.fromkeys(known))
         kept, originals = dict(redacted.fields), dict(redacted.originals)
-        body = fields.get("body")
+        info, body = record_info(self._origin, call_id, kind), fields.get("body")
         if isinstance(body, str) and len(body) > KEPT_BYTES // 4:
-            await self._move_body(kept, body, originals, record_info(self._origin, call_id, kind))
+            await self._move_body(kept, body, originals, info)
         if self._sealer and originals:
-            kept["sealed"] = self._sealer.seal(
-                dumps(originals), record_info(self._origin, call_id, kind)
-            )
+            seal = partial(self._seal, self._sealer, originals, info)
+            kept["sealed"] = await self._heavily(seal, len(body) if isinstance(body, str) else 0)
         return kept
 
+    async def _heavily(self, work: Callable[[], T], size: int) -> T:
+        """Do what takes long in a thread, so that other calls' deadlines do not wait."""
+        if size <= KEPT_BYTES:
+            return work()
+        return await anyio.to_thread.run_sync(work, limiter=self._heavy)
+
+    @staticmethod
+    def _seal(sealer: Sealer, originals: Mapping[str, Any], info: bytes) -> dict[str, str]:
+        return sealer.seal(dumps(originals), info)
+
     async def _redact(self, kind: str, fields: Mapping[str, Any], also: Sequence[str]) -> Redacted:
-        """Redact; a long record in a thread, so that other calls' deadlines do not wait."""
         request, body = fields.get("request"), fields.get("body")
         asked = request.get("body_bytes", 0) if isinstance(request, Mapping) else 0
-        redact = partial(self._redactor.redact, kind, fields, also=also)
-        if asked + (len(body) if isinstance(body, str) else 0) <= KEPT_BYTES:
-            return redact()
-        return await anyio.to_thread.run_sync(redact)
+        size = asked + (len(body) if isinstance(body, str) else 0)
+        return await self._heavily(partial(self._redactor.redact, kind, fields, also=also), size)
 
     async def _move_body(
         self, kept: dict[str, Any], body: str, originals: dict[str, Any], info: bytes
     ) -> None:
         """Move a long body into a blob: sealed if there is a key for it, else as redacted."""
-        raw = body.encode("utf-8")
-        if len(raw) <= KEPT_BYTES:
+        if len(body.encode("utf-8")) <= KEPT_BYTES:
             return
-        stored = str(kept["body"]).encode("utf-8")
+        stored, mac = await self._heavily(
+            partial(self._stored, body, str(kept["body"]), info), len(body)
+        )
         if self._sealer:
-            stored = base64.b64decode(self._sealer.seal(raw, info)["data"])
             for pointer in [pointer for pointer in originals if _within_body(pointer)]:
                 del originals[pointer]
-        name = await self._put(stored)
         kept["body"] = None
+        name = await self._put_or_leave(stored)
+        if name is None:
+            # The record itself must be written: it says how long the body was, and its digest.
+            kept["truncated"] = True
+            return
         kept["blob"] = {
             "digest": name,
             "bytes": len(stored),
             "sealed": self._sealer.key_id if self._sealer else None,
-            "hmac": self._redactor.hmac(raw),
+            "hmac": mac,
         }
 
+    def _stored(self, body: str, redacted: str, info: bytes) -> tuple[bytes, str]:
+        """Return the bytes of the blob, and the keyed digest of the body itself."""
+        raw = body.encode("utf-8")
+        mac = self._redactor.hmac(raw)
+        if self._sealer is None:
+            return redacted.encode("utf-8"), mac
+        return base64.b64decode(self._sealer.seal(raw, info)["data"]), mac
+
+    async def _put_or_leave(self, data: bytes) -> str | None:
+        """Keep a body, on a full disk in the room of the reserve; None if that is too little.
+
+        Raises:
+            EvidenceUnavailable: the disk hangs or fails otherwise.
+        """
+        for _ in range(2):
+            try:
+                return await self._put(data)
+            except OSError as exc:
+                if exc.errno not in FULL:
+                    raise EvidenceUnavailable(f"the disk takes no body: {exc.strerror}") from exc
+                self._writer.make_room()
+        return None
+
     async def _put(self, data: bytes) -> str:
-        try:
-            with anyio.fail_after(self._deadline):
-                put = partial(blobs.put, self._folder, data)
-                return await anyio.to_thread.run_sync(put, abandon_on_cancel=True)
-        except TimeoutError as exc:
-            self._writer.latch("a body was not durable in time")
-            raise EvidenceUnavailable("a body was not durable in time") from exc
-        except OSError as exc:
-            raise EvidenceUnavailable(f"the disk takes no body: {exc.strerror}") from exc
+        put = partial(self._put_blob, self._folder, data)
+        # Waiting for a thread is not waiting for the disk.
+        async with self._disk:
+            try:
+                with anyio.fail_after(self._deadline):
+                    return await anyio.to_thread.run_sync(
+                        put, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1)
+                    )
+            except TimeoutError as exc:
+                self._writer.latch("a body was not durable in time")
+                raise EvidenceUnavailable("a body was not durable in time") from exc
 
 
 def _within_body(pointer: str) -> bool:

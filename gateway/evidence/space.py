@@ -3,7 +3,8 @@
 Watermarks are the share of the file system that is free: under the first a warning, under the
 second only calls that read, under the third no call at all. A reserve file is freed when a record
 that must be written (an outcome, a stop, a seal) finds the disk full, so that what was begun can be
-closed; the log is unhealthy until the reserve is there again. Does not write records.
+closed; the log is unhealthy until the reserve is there again. The writer's thread looks, so that a
+disk that hangs stops nobody else. Does not write records.
 """
 
 import os
@@ -16,7 +17,8 @@ from typing import Final
 from gateway.ports import Clock
 
 RESERVE_NAME: Final = "reserve.bin"
-_LOOK_NS: Final = 1_000_000_000
+LOOK_NS: Final = 1_000_000_000
+"""Between two looks at the disk."""
 
 
 class Level(IntEnum):
@@ -62,26 +64,27 @@ class Space:
         self._reserve = folder / RESERVE_NAME
         self._free = free
         self._looked_ns: int | None = None
-        self._level = Level.PLENTY
+        self.level = Level.PLENTY
+        """How much was left at the last look."""
         self.reserved = False
 
     def refusal(self, kind: str, effect: str | None) -> str | None:
         """Return why a record may not be begun now; what closes something always may."""
         if kind not in ("intent", "refusal"):
             return None
-        level = self.level()
+        level = self.level
         if level is Level.STOP or not self.reserved:
             return "the disk is almost full: no call is taken"
         if level is Level.READS_ONLY and kind == "intent" and effect != "read":
             return "the disk is filling up: only calls that read are taken"
         return None
 
-    def level(self) -> Level:
-        """Return how much is left, looking at most once a second."""
+    def look(self) -> Level:
+        """Return how much is left, looking at most once a second; may hang as the disk does."""
         now = self._clock.monotonic_ns()
-        if self._looked_ns is None or now - self._looked_ns >= _LOOK_NS:
-            self._looked_ns, self._level = now, self._look()
-        return self._level
+        if self._looked_ns is None or now - self._looked_ns >= LOOK_NS:
+            self._looked_ns, self.level = now, self._look()
+        return self.level
 
     def reserve(self) -> None:
         """Take the room of the reserve, if it is not taken.
@@ -89,6 +92,7 @@ class Space:
         Raises:
             OSError: there is no room for it.
         """
+        self.look()
         if self.reserved:
             return
         if self._marks.reserve_bytes:
@@ -110,7 +114,7 @@ class Space:
         Raises:
             OSError: it has not.
         """
-        if not self.reserved and self.level() < Level.STOP:
+        if not self.reserved and self.look() < Level.STOP:
             self.reserve()
 
     def release(self) -> bool:

@@ -13,7 +13,7 @@ recorded and adds no field to a caller's record except the envelope.
 import asyncio
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -26,7 +26,7 @@ from gateway.evidence.draft import Answer, Entry, NotWritten
 from gateway.evidence.opening import Anchoring, Log, NoAnchors, open_log
 from gateway.evidence.plan import Plan
 from gateway.evidence.signer import KeyRing
-from gateway.evidence.space import Level
+from gateway.evidence.space import LOOK_NS, Level
 from gateway.ports import Clock
 
 MAX_BATCH: Final = 1000
@@ -135,9 +135,13 @@ class SegmentWriter:
 
     def healthy(self) -> bool:
         """See `EvidenceLog.healthy`; after a failed write, true again once one succeeds."""
-        taking = self._log.space.reserved and self._log.space.level() < Level.STOP
+        taking = self._log.space.reserved and self._log.space.level < Level.STOP
         usable = self._latched is None and not self._closed
         return usable and self._signing and self._log.appender.writing and taking
+
+    def make_room(self) -> bool:
+        """Free the reserve for what must be kept on a full disk; say whether there was one."""
+        return self._log.space.release()
 
     async def close(self) -> None:
         """Write what waits and a `stop` record, sync, and let the folder go; once is enough.
@@ -195,7 +199,7 @@ class SegmentWriter:
     def _patience(self) -> float:
         """Return how many seconds may pass until something is due."""
         now = self._clock.monotonic_ns()
-        waits = [self._wrote_ns + round(self._plan.heartbeat_seconds * 1e9) - now]
+        waits = [min(self._wrote_ns + round(self._plan.heartbeat_seconds * 1e9) - now, LOOK_NS)]
         if self._log.appender.unsynced:
             waits.append(self._synced_ns + round(self._plan.read_interval_seconds * 1e9) - now)
         if self._latched is not None:
@@ -213,15 +217,10 @@ class SegmentWriter:
             self._sync()
         if self._latched is not None:
             return
+        self._log.space.look()
         if now - self._wrote_ns >= self._plan.heartbeat_seconds * 1e9:
-            self._append(
-                [
-                    (
-                        "heartbeat",
-                        {**self._log.times(), "anchors": dict(self._log.anchors.confirmed())},
-                    )
-                ]
-            )
+            anchors = dict(self._log.anchors.confirmed())
+            self._append([("heartbeat", {**self._log.times(), "anchors": anchors})])
         self._checkpoint(due_only=self._log.appender.first_seq == self._signed_segment)
         with suppress(OSError):
             self._log.space.restore()
@@ -256,6 +255,9 @@ class SegmentWriter:
             return
         sync = not all(request.patient for request in requests)
         answers = self._append([request.entry for request in requests], sync=sync)
+        if not sync:
+            # A power cut may take them: nobody gets a receipt that could then accuse us.
+            answers = [_early(answer) for answer in answers]
         try:
             requests[0].loop.call_soon_threadsafe(_release, requests, answers)
         except RuntimeError:
@@ -273,6 +275,10 @@ class SegmentWriter:
         if self._log.appender.failure is not None:
             self.latch(self._log.appender.failure)
         return answers
+
+
+def _early(answer: Answer) -> Answer:
+    return replace(answer, durable=False) if isinstance(answer, Receipt) else answer
 
 
 def _release(requests: list[_Request], answers: list[Answer]) -> None:

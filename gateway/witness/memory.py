@@ -9,12 +9,15 @@
 The history is written first. At a start the newer of the two counts, so that a lost file makes the
 witness forget nothing and a crash between them costs nothing; after one, the history may name a
 checkpoint twice. Whatever cannot be read stops the start: a witness that forgets is worse than
-none. After a failed write nothing is remembered until a restart (`logfile.py` says why). Used by
-one thread at a time. Does not judge checkpoints.
+none; only what a power cut left of the history's last line is moved aside, if `held/` has all that
+the history has before it. Of the history, the newest line of each log is checked. After a failed
+write nothing is remembered until a restart (`logfile.py` says why). Used by one thread at a time.
+Does not judge checkpoints.
 """
 
+import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -28,10 +31,11 @@ from gateway.core.note import Note, VerifierKey
 from gateway.evidence.anchoring.durable import cut_torn
 from gateway.evidence.disk import OSDisk, hold_lock, make_folder, sync_folder
 from gateway.evidence.logfile import LogFile
-from gateway.evidence.segments import lines
+from gateway.witness.history import HISTORY_NAME, Newest, move_aside, newest
 
 HELD_FOLDER: Final = "held"
-HISTORY_NAME: Final = "history.jsonl"
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,20 +134,31 @@ def _lock(folder: Path) -> int:
 
 def _read(folder: Path, history: Path) -> dict[str, Held]:
     """Return the newest checkpoint of each log, from both places."""
-    newest: dict[str, tuple[int, Held]] = {}
-    for where, data in _documents(folder, history):
+    found: dict[str, tuple[int, Held]] = {}
+
+    def take(where: Path, data: bytes) -> None:
         held, checkpoint = _parse(where, data)
-        # The history comes last, so at one size what was accepted last counts.
-        if checkpoint.size >= newest.get(checkpoint.origin, (0, held))[0]:
-            newest[checkpoint.origin] = (checkpoint.size, held)
-    return {origin: held for origin, (_, held) in newest.items()}
+        if checkpoint.size >= found.get(checkpoint.origin, (0, held))[0]:
+            found[checkpoint.origin] = (checkpoint.size, held)
 
-
-def _documents(folder: Path, history: Path) -> Iterator[tuple[Path, bytes]]:
     for path in sorted(folder.glob("*.json")):
-        yield path, path.read_bytes()
-    if history.exists():
-        yield from ((history, raw) for raw in lines(history))
+        take(path, path.read_bytes())
+    said = newest(history, lambda: _unreadable(history))
+    if said.garbage is not None:
+        _give_up(history, said, {origin: size for origin, (size, _) in found.items()})
+    # The history comes last, so at one size what was accepted last counts.
+    for _, raw in said.lines.values():
+        take(history, raw)
+    return {origin: held for origin, (_, held) in found.items()}
+
+
+def _give_up(history: Path, said: Newest, held: Mapping[str, int]) -> None:
+    """Move the history's last line aside, if `held` shows that nothing is forgotten by that."""
+    before = {origin: size for origin, (size, _) in said.lines.items()}
+    if not held or any(held.get(origin, -1) < size for origin, size in before.items()):
+        raise _unreadable(history)
+    aside = move_aside(history, said.garbage or b"", replace)
+    _LOG.warning("%s: its last line is damaged; moved to %s", history, aside.name)
 
 
 def _parse(where: Path, data: bytes) -> tuple[Held, Checkpoint]:

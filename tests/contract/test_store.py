@@ -2,6 +2,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -42,9 +43,7 @@ def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Subject:
         return Subject(FakeStore(), broken, tmp_path)
     if request.param == "FolderStore":
         (tmp_path / "file").touch()
-        return Subject(
-            FolderStore(tmp_path / "a" / "b"), FolderStore(tmp_path / "file" / "b"), tmp_path
-        )
+        return Subject(FolderStore(tmp_path / "b"), FolderStore(tmp_path / "file" / "b"), tmp_path)
     keys = tmp_path / "credentials"
     keys.write_text("[default]\naws_access_key_id = k\naws_secret_access_key = s\n")
     url = request.getfixturevalue("s3_url")
@@ -128,6 +127,46 @@ def test_a_folder_store_leaves_no_parts_behind(tmp_path: Path) -> None:
     with pytest.raises(StoreError):
         store.put("m", source, "sha256:" + "0" * 64)
     assert [path.name for path in (tmp_path / "store").iterdir()] == ["n"]
+
+
+def test_a_folder_store_does_not_make_what_it_lies_in(tmp_path: Path) -> None:
+    """house: a volume that is not mounted must not look like an empty one."""
+    source = tmp_path / "s"
+    source.write_bytes(b"x")
+    store = FolderStore(tmp_path / "volume" / "0")
+    with pytest.raises(StoreError) as put:
+        store.put("n", source, f"sha256:{hashlib.sha256(b'x').hexdigest()}")
+    with pytest.raises(StoreError) as asked:
+        store.digest("n")
+    assert {put.value.reason_code, asked.value.reason_code} == {"store_failed"}
+    assert not (tmp_path / "volume").exists()
+
+
+def test_a_folder_store_on_the_volume_of_its_source_is_told_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """house: an empty mount point looks like this; and one volume is no second place."""
+    source = tmp_path / "s"
+    source.write_bytes(b"x")
+    store = FolderStore(tmp_path / "0")
+    for name in "nm":
+        store.put(name, source, f"sha256:{hashlib.sha256(b'x').hexdigest()}")
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_a_folder_store_on_another_volume_is_not_told_of(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """house: that is how it should be."""
+    shared = Path("/dev/shm")
+    if not shared.is_dir() or shared.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second volume")
+    source = tmp_path / "s"
+    source.write_bytes(b"x")
+    with TemporaryDirectory(dir=shared) as volume:
+        digest = f"sha256:{hashlib.sha256(b'x').hexdigest()}"
+        FolderStore(Path(volume) / "0").put("n", source, digest)
+    assert caplog.records == []
 
 
 def test_a_part_of_a_crash_does_not_stand_in_the_way(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from gateway.core.checkpoint import Checkpoint
 from gateway.core.errors import EvidenceError
-from gateway.core.merkle import Nodes, root_at
+from gateway.core.merkle import Nodes, consistency_proof, root_at, verify_consistency
 from gateway.core.note import Note
 
 CONFLICT = "anchor_conflict"
@@ -39,7 +39,7 @@ class Anchor(Protocol):
         Args:
             note: the signed note.
             size: its size.
-            nodes: reads the log's tree, of this size or larger.
+            nodes: reads the log's tree, of this size or larger; it blocks, so it is for a thread.
 
         Returns:
             The note, with the cosignature of the anchor if it makes one.
@@ -62,6 +62,23 @@ def checked(note: str, size: int, nodes: Nodes) -> Checkpoint:
     if checkpoint.size != size or checkpoint.root != root_at(nodes, size):
         raise AnchorError("the checkpoint is not that of the tree in the index")
     return checkpoint
+
+
+def continuing(ours: Checkpoint, old: int, nodes: Nodes) -> list[bytes]:
+    """Return the proof that the first `old` records begin our checkpoint's tree (RFC 6962 §2.1.2).
+
+    It is checked first: a damaged index must not make an honest log look like a fork.
+
+    Raises:
+        AnchorError: the index does not prove it, so it is damaged.
+    """
+    proof = consistency_proof(nodes, old, ours.size)
+    if not verify_consistency(old, ours.size, root_at(nodes, old), ours.root, proof):
+        raise AnchorError(
+            f"the index of the tree is damaged: its first {old} records are not those of its "
+            "newest checkpoint"
+        )
+    return proof
 
 
 def conflict(name: str, why: str) -> AnchorError:

@@ -19,7 +19,7 @@ from gateway.core.checkpoint import Checkpoint
 from gateway.core.errors import GatewayError
 from gateway.core.merkle import Nodes, root_at
 from gateway.core.note import Note
-from gateway.evidence.anchoring.anchor import AnchorError, checked, conflict
+from gateway.evidence.anchoring.anchor import AnchorError, checked, conflict, continuing
 from gateway.evidence.anchoring.durable import append_line, last_line
 
 DEADLINE_SECONDS: Final = 5.0
@@ -53,6 +53,11 @@ class FileAnchor:
         if not self._busy.acquire(blocking=False):
             raise AnchorError(f"anchor {self.name}: the file still does not answer")
         try:
+            if not self._path.parent.is_dir():
+                raise AnchorError(
+                    f"anchor {self.name}: the folder {self._path.parent} is missing; is its volume "
+                    "mounted?"
+                )
             ours = checked(note, size, nodes)
             if not self._remembers(ours, nodes):
                 append_line(self._path, dumps({"size": size, "note": note}))
@@ -71,6 +76,7 @@ class FileAnchor:
             raise conflict(self.name, f"the file holds another log, {newest.origin}")
         if newest.size > ours.size:
             raise conflict(self.name, f"it remembers {newest.size} records, we have {ours.size}")
+        continuing(ours, newest.size, nodes)
         if newest.root != root_at(nodes, newest.size):
             raise conflict(self.name, f"it remembers another log of {newest.size} records")
         return newest.size == ours.size

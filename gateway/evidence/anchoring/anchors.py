@@ -9,10 +9,10 @@ durable in `anchored.jsonl`. An anchor that fails does not stop the log: calls g
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -43,7 +43,6 @@ UNRECORDED: Final = "anchor_unrecorded"
 _LOG = logging.getLogger(__name__)
 
 Offer = tuple[str, int]
-OpenNodes = Callable[[], AbstractContextManager[Nodes]]
 
 
 @dataclass(slots=True)
@@ -64,7 +63,7 @@ class Anchors:
     Args:
         folder: the log's folder.
         anchors: where checkpoints are delivered; each has a name of its own.
-        nodes: opens the log's tree for reading.
+        nodes: reads the log's tree, in threads; one that was given up may still read later.
         clock: for the times of confirmations.
         sleep: how to wait before another try.
     """
@@ -73,7 +72,7 @@ class Anchors:
         self,
         folder: Path,
         anchors: Sequence[Anchor],
-        nodes: OpenNodes,
+        nodes: Nodes,
         clock: Clock,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
@@ -82,7 +81,8 @@ class Anchors:
         self._offered: Offer | None = None
         self._news = anyio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._keeping = anyio.Lock()
+        self._keeping = threading.Lock()
+        """Held in threads: a write that was given up still ends before the next begins."""
 
     def offer(self, note: str, size: int) -> None:
         """Have a checkpoint delivered soon, unless a newer one comes; from any thread, at once."""
@@ -150,8 +150,7 @@ class Anchors:
 
     async def _deliver(self, anchor: Anchor, note: str, size: int) -> GatewayError | None:
         try:
-            with self._nodes() as nodes:
-                proof = await anchor.deliver(note, size, nodes)
+            proof = await anchor.deliver(note, size, self._nodes)
         except GatewayError as exc:
             return exc
         except OSError as exc:
@@ -165,13 +164,16 @@ class Anchors:
     async def _keep(self, name: str, size: int, note: str) -> GatewayError | None:
         confirmation = Confirmation(name, size, iso(self._clock.wall_ns()), note)
         try:
-            async with self._keeping:
-                await to_thread.run_sync(keep, self._folder, confirmation)
+            await to_thread.run_sync(self._write, confirmation, abandon_on_cancel=True)
         except OSError as exc:
             return AnchorError(
                 f"anchor {name}: confirmed, not kept ({exc.strerror})", code=UNRECORDED
             )
         return None
+
+    def _write(self, confirmation: Confirmation) -> None:
+        with self._keeping:
+            keep(self._folder, confirmation)
 
     def _tell(self, state: _State, failure: GatewayError | None) -> None:
         """Log each change of state once."""
@@ -203,5 +205,9 @@ async def connected(settings: Evidence, clock: Clock) -> AsyncIterator[Anchors]:
                 raise SettingsError(f"evidence.anchors: {one.name}: {exc.message}") from exc
             return WitnessAnchor(one.name, one.url or "", key, client, clock)
 
-        nodes = partial(open_nodes, settings.folder)
+        def nodes(level: int, n: int) -> bytes:
+            # Opened for each hash: nobody has to know when a thread that was given up is done.
+            with open_nodes(settings.folder) as read:
+                return read(level, n)
+
         yield Anchors(settings.folder, [made(one) for one in settings.anchors], nodes, clock)

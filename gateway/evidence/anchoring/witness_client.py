@@ -2,24 +2,28 @@
 
 A witness keeps the newest checkpoint of our log and cosigns what is consistent with it. We believe
 its cosignature, under the one key we were given, and nothing else in its answer; a size that it
-says it holds is only where the next proof starts. If it holds more than we have, or a proof made
-of our own tree does not convince it, then our log is not the one it knows: `anchor_conflict`. No
-redirects, no proxies, https except on loopback. Does not judge how independent the witness is.
+says it holds is only where the next proof starts, and is forgotten after a conflict, so that each
+try asks again and one lie silences nothing for good. If it holds more than we have, or a proof that
+holds for our own tree does not convince it, then our log is not the one it knows:
+`anchor_conflict`. No redirects, no proxies, https except on loopback. Does not judge how
+independent the witness is.
 """
 
 import ipaddress
 import logging
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
 import anyio
 import httpx
+from anyio import to_thread
 
 from gateway.core.checkpoint import decimal
 from gateway.core.errors import SettingsError, VerificationError
-from gateway.core.merkle import Nodes, consistency_proof
+from gateway.core.merkle import Nodes
 from gateway.core.note import COSIGNATURE, Note, Signature, VerifierKey, encode64
-from gateway.evidence.anchoring.anchor import AnchorError, checked, conflict
+from gateway.evidence.anchoring.anchor import AnchorError, checked, conflict, continuing
 from gateway.ports import Clock
 
 DEADLINE_SECONDS: Final = 5.0
@@ -67,12 +71,14 @@ class WitnessAnchor:
 
     async def deliver(self, note: str, size: int, nodes: Nodes) -> str:
         """See `Anchor.deliver`; returns the note with the witness's cosignature."""
-        checked(note, size, nodes)
+        # In threads: the disk may be slow, and the event loop serves calls.
+        ours = await to_thread.run_sync(checked, note, size, nodes, abandon_on_cancel=True)
         for _ in range(2):
             old = self._held
             if old > size:
                 raise self._conflict(f"it holds {old} records, we have {size}")
-            status, answer, kind = await self._post(_request(old, size, note, nodes))
+            proof = await to_thread.run_sync(continuing, ours, old, nodes, abandon_on_cancel=True)
+            status, answer, kind = await self._post(_request(old, proof, note))
             if status == httpx.codes.OK:
                 cosigned = self._cosigned(note, answer)
                 self._held = size
@@ -135,13 +141,13 @@ class WitnessAnchor:
         return AnchorError(f"anchor {self.name}: the witness {why}")
 
     def _conflict(self, why: str) -> AnchorError:
+        self._held = 0
         return conflict(self.name, f"the witness refuses our log: {why}")
 
 
-def _request(old: int, size: int, note: str, nodes: Nodes) -> bytes:
+def _request(old: int, proof: Sequence[bytes], note: str) -> bytes:
     """Return the body of `add-checkpoint`."""
-    proof = [encode64(node) for node in consistency_proof(nodes, old, size)]
-    return "\n".join([f"old {old}", *proof, "", note]).encode()
+    return "\n".join([f"old {old}", *map(encode64, proof), "", note]).encode()
 
 
 def _line(signature: Signature) -> str:

@@ -35,8 +35,8 @@ class Held:
     compressed: Compressed | None = None
     shipped: dict[str, str] = field(default_factory=dict)
     """The digest that was read back from each store."""
-    deleted: bool = False
-    """Whether the record that says so is in the log; the file may still be there."""
+    deleted_seq: int | None = None
+    """Seq of the newest record that says it is deleted; the file may still be there."""
     blobs: set[str] = field(default_factory=set)
     """Digests of the blobs that no later segment is known to name."""
 
@@ -82,15 +82,15 @@ class Holdings:
         held = self.of(path)
         for record in _telling(path):
             if record.kind == "archive":
-                self.note(record.fields)
+                self.note(record.fields, record.seq)
             elif record.kind == "seal":
                 held.next_seq, held.sealed_ns = record.seq + 1, _ns(record.fields.get("time"))
             if digest := _blob(record):
                 self._name(digest, held)
         return held
 
-    def note(self, fields: dict[str, Any] | Any) -> None:
-        """Follow an `archive` record.
+    def note(self, fields: dict[str, Any] | Any, seq: int) -> None:
+        """Follow the `archive` record with this seq.
 
         Raises:
             VerificationError: it is none that this gateway writes (`archive_malformed`).
@@ -106,7 +106,7 @@ class Holdings:
             case "shipped":
                 held.shipped[str(fields.get("store"))] = digest
             case "deleted":
-                held.deleted = True
+                held.deleted_seq = seq
                 held.compressed = held.compressed or Compressed(digest, size)
                 held.shipped.setdefault(str(fields.get("store")), digest)
             case _:

@@ -3,9 +3,11 @@
 A segment is deleted here only if all of this holds in the same pass: its compressed form was read
 back from the store and is what the log says, so were its blobs; a checkpoint that covers it is
 anchored, and the confirmation lies in the store; it is old enough; there is no legal hold; and
-everything older is gone, so that what stays is one unbroken end of the log. The record comes
-before the deed. A pass that fails is tried again at the next one and never stops a call. State is
-what the log and the folder say (`holdings.py`). Does not delete anything in a store.
+everything older is gone, so that what stays is one unbroken end of the log. The record comes before
+the deed, which waits for a later pass and a checkpoint that covers the record: without one, nobody
+would believe it, and the segment would be missing. A pass that fails is tried again at the next one
+and never stops a call. State is what the log and the folder say (`holdings.py`). Does not delete
+anything in a store.
 """
 
 import logging
@@ -22,6 +24,7 @@ from gateway.core.record import Receipt
 from gateway.evidence import disposal
 from gateway.evidence.blobs import blob_path
 from gateway.evidence.disk import sync_folder
+from gateway.evidence.heads import newest_size
 from gateway.evidence.retention.archive import (
     Append,
     Compressed,
@@ -177,6 +180,8 @@ class Keeper:
     async def _delete_oldest(self, holdings: Holdings, store: Store, confirmed: int | None) -> None:
         if await run_sync(hold_on, self._folder):
             return  # Not a failure: somebody wants it so.
+        # Read once: a checkpoint that comes meanwhile must not let a later segment go first.
+        signed = await run_sync(newest_size, self._folder)
         for path in await self._complete():
             held = holdings.of(path)
             reason = why_kept(
@@ -188,6 +193,8 @@ class Keeper:
             )
             if reason or not is_compressed(path):
                 return
+            if held.deleted_seq is not None and signed <= held.deleted_seq:
+                continue  # So do all later ones: their records come later.
             if await self._attempt(path.name, self._delete(path, held, holdings, store)):
                 return
 
@@ -202,9 +209,10 @@ class Keeper:
         # Once more, and last of all: reading back takes its time.
         if await run_sync(hold_on, self._folder):
             raise EvidenceError("a legal hold is in place", code="legal_hold")
-        if not held.deleted:
+        if held.deleted_seq is None:
             await self._record(held, "deleted", made, store=store.name, covered_by=covered_by)
-        # A crash here leaves the record and the files: a later pass checks again and goes on.
+            # A crash here leaves the record and the files, as meant: a later pass checks again.
+            return
         await run_sync(self._remove, path, held, holdings)
 
     def _remove(self, path: Path, held: Held, holdings: Holdings) -> None:
@@ -250,7 +258,7 @@ class Keeper:
     async def _append(self, kind: str, fields: Mapping[str, Any]) -> Receipt:
         receipt = await self._log(kind, fields)
         if self._holdings is not None:
-            self._holdings.note(fields)
+            self._holdings.note(fields, receipt.seq)
         return receipt
 
     def _times(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ is shipped (`shipping.py`).
 import configparser
 import errno
 import hashlib
+import logging
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +24,7 @@ from gateway.core.errors import EvidenceError, SettingsError
 from gateway.evidence.disk import sync_folder
 
 _PIECE: Final = 1024 * 1024
+_LOG = logging.getLogger(__name__)
 _NO_LINKS: Final = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 """What a file system says that has no hard links."""
 
@@ -68,17 +70,24 @@ class Store(Protocol):
 
 
 class FolderStore:
-    """Another folder, best on another volume; made if missing."""
+    """A folder in another one, best on another volume.
+
+    It is made if missing; the one that it lies in is not, since a volume that is not mounted must
+    not look like an empty one. If it lies on the volume that files come from, that is said once.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.name = str(folder)
+        self._volume_judged = False
 
     def put(self, name: str, path: Path, digest: str) -> None:
         """See `Store.put`."""
         target = self._folder / name
+        self._require_root()
         try:
             _make(target.parent)
+            self._judge_volume(path)
             if not target.exists():
                 self._place(target, path, digest)
         except OSError as exc:
@@ -87,6 +96,7 @@ class FolderStore:
 
     def digest(self, name: str) -> str | None:
         """See `Store.digest`."""
+        self._require_root()
         path = self._folder / name
         try:
             with path.open("rb") as file:
@@ -97,6 +107,24 @@ class FolderStore:
             return None
         except OSError as exc:
             raise StoreError(f"{path}: cannot be read back ({exc.strerror})") from exc
+
+    def _require_root(self) -> None:
+        root = self._folder.parent
+        try:
+            present = root.is_dir()
+        except OSError as exc:
+            raise StoreError(f"{root}: cannot be looked at ({exc.strerror})") from exc
+        if not present:
+            raise StoreError(f"{root}: the folder is missing; is its volume mounted?")
+
+    def _judge_volume(self, source: Path) -> None:
+        if not self._volume_judged and source.stat().st_dev == self._folder.stat().st_dev:
+            _LOG.warning(
+                "%s lies on the volume of the evidence itself: whoever loses one loses both, and "
+                "if another volume should be mounted there, it is not",
+                self._folder,
+            )
+        self._volume_judged = True
 
     def _place(self, target: Path, source: Path, digest: str) -> None:
         part = target.with_name(target.name + ".part")

@@ -5,6 +5,7 @@ import anyio
 import pytest
 
 from gateway.evidence.retention.hold import HOLD_NAME, held
+from tests.fakes_store import FakeStore
 from tests.unit.cli.conftest import CommandLine
 from tests.unit.evidence.shelf import Kept, anchor, sealed_log
 
@@ -12,9 +13,11 @@ from tests.unit.evidence.shelf import Kept, anchor, sealed_log
 async def kept_log(folder: Path) -> list[str]:
     """Make a log whose oldest segment is deleted and whose others are shipped; return its names."""
     sealed = await sealed_log(folder)
-    async with Kept(folder) as kept:
-        anchor(folder)
-        await kept.keeper.run_once(int(sealed[1].name[4:16]))
+    anchor(folder)
+    store = FakeStore()
+    for _ in range(2):  # The record, then, once a checkpoint covers it, the deed.
+        async with Kept(folder, store) as kept:
+            await kept.keeper.run_once(int(sealed[1].name[4:16]))
     return [path.name for path in sealed]
 
 

@@ -9,7 +9,8 @@ import pytest
 from gateway.core.errors import EvidenceError, EvidenceUnavailable
 from gateway.core.note import Note, SigningKey
 from gateway.witness.conflicts import Conflicts
-from gateway.witness.memory import HELD_FOLDER, HISTORY_NAME, Memory
+from gateway.witness.history import HISTORY_NAME
+from gateway.witness.memory import HELD_FOLDER, Memory
 from gateway.witness.state import Witness
 from tests.fakes_clock import FakeClock
 from tests.unit.witness.logs import ORIGIN, MemoryLog
@@ -105,6 +106,89 @@ def test_a_history_that_a_crash_tore_is_cut_and_goes_on(folder: Path) -> None:
     assert witness(folder, memory).add(LOG.body(5, 6)).status == 200
     memory.close()
     assert size_held(folder) == 6
+
+
+GARBAGE = [bytes(700) + b"\n", b'ote":"x"}\n', b"{}\n", b'{"note":"x"}\n', b"\xff\n"]
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+def test_what_a_power_cut_left_of_the_last_line_is_moved_aside(
+    folder: Path, garbage: bytes
+) -> None:
+    """House: nobody was answered for it, `held` shows that nothing else is missing."""
+    path = folder / HISTORY_NAME
+    whole = path.read_bytes()
+    path.write_bytes(whole + garbage)
+    memory = Memory(folder)
+    assert path.read_bytes() == whole
+    (aside,) = folder.glob("*.damaged")
+    assert aside.read_bytes() == garbage
+    assert witness(folder, memory).add(LOG.body(5, 6)).status == 200
+    memory.close()
+    assert size_held(folder) == 6
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+def test_garbage_at_the_end_stops_the_start_if_held_knows_less(
+    folder: Path, garbage: bytes
+) -> None:
+    """House: the damaged line may then be the only one that knew."""
+    path = folder / HISTORY_NAME
+    first, second = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + second + garbage)
+    held_file(folder).write_bytes(first)
+    unreadable(folder)
+    held_file(folder).unlink()
+    unreadable(folder)
+    path.write_bytes(garbage)
+    unreadable(folder)
+
+
+def test_garbage_before_the_last_line_stops_the_start(folder: Path) -> None:
+    """House: no power cut leaves that."""
+    path = folder / HISTORY_NAME
+    first, second = path.read_bytes().splitlines(keepends=True)
+    for damaged in (bytes(9) + b"\n" + first + second, first + b"\n" + second, first + b"\n\n"):
+        path.write_bytes(damaged)
+        unreadable(folder)
+        assert path.read_bytes() == damaged
+
+
+def unreadable(folder: Path) -> None:
+    """Assert that a witness does not start on the folder."""
+    with pytest.raises(EvidenceError) as refused:
+        Memory(folder)
+    assert refused.value.reason_code == "witness_state_unreadable"
+
+
+def test_only_the_newest_line_of_a_log_is_verified_at_a_start(folder: Path) -> None:
+    """House: a history of years must not take hours; the auditor verifies the others."""
+    path = folder / HISTORY_NAME
+    first, second = path.read_bytes().splitlines(keepends=True)
+    forged = first.replace(b"\\n3\\n", b"\\n4\\n")
+    assert forged != first
+    path.write_bytes(first + forged + second)
+    assert size_held(folder) == 5
+    path.write_bytes(second + forged)
+    assert size_held(folder) == 5
+    path.write_bytes(first + second.replace(b"\\n5\\n", b"\\n7\\n"))
+    unreadable(folder)
+
+
+def test_the_newest_line_of_each_log_counts(tmp_path: Path) -> None:
+    """House: a witness of several logs forgets none of them, if it lost `held`."""
+    other = MemoryLog("x", "y", origin="other.example/0")
+    memory, keys = Memory(tmp_path), [LOG.key.verifier, other.key.verifier]
+    one = Witness(KEY, keys, memory, Conflicts(tmp_path), FakeClock())
+    for log, old, size in ((LOG, 0, 2), (other, 0, 1), (other, 1, 2), (LOG, 2, 8)):
+        assert one.add(log.body(old, size)).status == 200
+    memory.close()
+    for path in (tmp_path / HELD_FOLDER).glob("*.json"):
+        path.unlink()
+    again = Memory(tmp_path)
+    again.close()
+    sizes = {origin: held.checkpoint.size for origin, held in again.held.items()}
+    assert sizes == {ORIGIN: 8, "other.example/0": 2}
 
 
 def test_the_history_holds_every_accepted_note_signed_and_cosigned(folder: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from gateway.core.errors import SettingsError
 from gateway.core.note import Note, SigningKey, VerifierKey, encode64
 from gateway.witness.conflicts import MOST, Conflicts
-from gateway.witness.memory import HISTORY_NAME, Memory
+from gateway.witness.history import HISTORY_NAME
+from gateway.witness.memory import Memory
 from gateway.witness.protocol import SIZE_TYPE
 from gateway.witness.state import Witness
 from tests.fakes_clock import FakeClock
