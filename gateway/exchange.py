@@ -1,15 +1,17 @@
 """The way back of one call: its outcome, recorded once, and its answer, given as far as possible.
 
-The outcome of a sent call is recorded exactly once, also when its caller has left; a part of a
-stream is recorded before the piece that completes it goes on; an answer that cannot be whole says
-so in the best way still open. Every answer carries the receipt of its record. Owned by the
-pipeline, for one call. Does not send and does not decide.
+The outcome of a sent call is recorded exactly once, also when its caller has left; what is relayed
+as it comes is recorded in parts, before the piece that completes one goes on or once it is old,
+also in silence; an answer that cannot be whole says so in the best way still open. Every answer
+carries the receipt of its record. Owned by the pipeline, for one call. Does not send or decide.
 """
 
 from collections.abc import AsyncIterator
-from typing import Any, Self
+from contextlib import asynccontextmanager
+from typing import Any, Final, Self
 
 import anyio
+import anyio.to_thread
 
 from gateway.core.answer import Status, Tally
 from gateway.core.decision import Decision, Hold, Permit
@@ -21,6 +23,10 @@ from gateway.wire import receipt as receipts
 from gateway.wire import refusal
 from gateway.wire.refusal import Refusal
 from gateway.wire.relay import Piece, error_event, is_event_stream
+from gateway.wire.sse import Event
+
+INLINE_BYTES: Final = 128 * 1024
+"""Longest answer that is looked through on the event loop."""
 
 
 async def answer(trail: Trail, decision: Decision, caller: Caller) -> None:
@@ -51,29 +57,81 @@ class Outcome:
         self._evidence = evidence
         self._clock = clock
         self._recorded = False
-        self._streamed = False
         self._tally = Tally()
+        self._came = anyio.Event()
+        """Set once there is something that no record has."""
+        self._turn = anyio.Lock(fast_acquire=True)
+        """Whoever records a part: nothing may be counted to it meanwhile."""
+        self._ending = False
+        """Once the final piece has come, all that no part has belongs to the outcome."""
+        self._lost: ExecutedUnrecorded | None = None
 
     def begin(self, response: UpstreamResponse) -> "_Timed":
         """Take the head of the answer; return its body."""
         self._trail.mark("head", self._clock.monotonic_ns())
         self._tally.begin(response.status, response.headers)
-        self._streamed = is_event_stream(response.headers)
         return _Timed(response.body, self._trail, self._clock)
 
-    async def take(self, piece: Piece) -> None:
-        """Take a piece of the body before it goes on, and record what is due by now.
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """Record parts as they get old while the body runs, also when nothing comes.
+
+        Raises:
+            ExecutedUnrecorded: a part cannot be made durable; the body has been cancelled.
+        """
+        failure: Exception | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._watch, tasks.cancel_scope)
+            # A task group would wrap what goes through it.
+            try:
+                yield
+            except Exception as exc:
+                failure = exc
+            tasks.cancel_scope.cancel()
+        failure = self._lost or failure
+        if failure:
+            raise failure
+
+    async def _watch(self, body: anyio.CancelScope) -> None:
+        while not (self._recorded or self._ending):
+            await self._came.wait()
+            due_in = self._tally.part_due_in(self._clock.monotonic_ns())
+            await anyio.sleep((due_in or 0) / 1e9)
+            async with self._turn:
+                try:
+                    await self._part_if_due()
+                except ExecutedUnrecorded as exc:
+                    self._lost = exc
+                    body.cancel()
+
+    async def count(self, piece: Piece) -> None:
+        """Take a piece of the body, before anything else is done with it."""
+        async with self._turn:
+            self._tally.add(piece.data, self._clock.monotonic_ns())
+            self._ending = piece.final
+            if piece.data:
+                self._came.set()
+
+    async def keep(self, piece: Piece) -> None:
+        """Record what is due by now, before this piece goes on.
 
         Raises:
             ExecutedUnrecorded: that cannot be made durable; the log takes no more calls.
         """
-        now = self._clock.monotonic_ns()
-        self._tally.add(piece.data, now)
-        if piece.final:
-            await self.record("completed")
-        elif self._streamed and self._tally.part_due(now):
+        async with self._turn:
+            if piece.final:
+                await self.record("completed")
+            else:
+                await self._part_if_due()
+
+    async def _part_if_due(self) -> None:
+        """Record a part, if it is large or old enough; the turn must be ours."""
+        if self._recorded or self._ending:
+            return
+        if self._tally.part_due_in(self._clock.monotonic_ns()) == 0:
             await self._append("stream-part", self._tally.part())
             self._tally.part_kept()
+            self._came = anyio.Event()
 
     def gave(self, piece: Piece) -> None:
         """Note that the caller has this piece."""
@@ -90,9 +148,8 @@ class Outcome:
         self._recorded = True
         self._trail.mark("total", self._clock.monotonic_ns())
         about = self._tally.outcome(status, failure.reason_code if failure else None)
-        self._trail.closing = await self._append(
-            "outcome", {**about, "timings": self._trail.timings()}
-        )
+        receipt = await self._append("outcome", {**about, "timings": self._trail.timings()})
+        self._trail.closing = receipt.given()
 
     async def _append(self, kind: str, about: dict[str, Any]) -> Receipt:
         """Append a record of the way back; after one that is lost there will be no other."""
@@ -146,6 +203,7 @@ class Reply:
         self._streamed = False
         self._started = False
         self._ended = False
+        self._place: receipts.Place | None = None
 
     async def head(self, response: UpstreamResponse) -> None:
         """Take the head of the response; a stream's is written, since its body may be long."""
@@ -153,6 +211,19 @@ class Reply:
         self._streamed = is_event_stream(response.headers)
         if self._streamed:
             await self._start(response)
+
+    async def fit(self, piece: Piece) -> None:
+        """Find the place of the receipt in a tool's answer, before its outcome is recorded.
+
+        Raises:
+            UpstreamError: the answer could be read in two ways.
+        """
+        if piece.message is None or self._trail.decoded.action != "tools/call":
+            return
+        if len(piece.data) <= INLINE_BYTES:
+            self._place = _find(piece)
+        else:
+            self._place = await anyio.to_thread.run_sync(_find, piece)
 
     async def write(self, piece: Piece) -> None:
         """Write a piece of the body; the final one gets the receipt of the outcome."""
@@ -180,9 +251,15 @@ class Reply:
         await self._caller.start(response.status, headers)
 
     def _spliced(self, piece: Piece) -> bytes:
-        closing = self._trail.closing
-        if closing is None or piece.message is None or self._trail.decoded.action != "tools/call":
+        if self._place is None:
             return piece.data
         if piece.message == "event":
-            return receipts.event_with_receipt(piece.data, closing)
-        return receipts.with_receipt(piece.data, closing)
+            event = Event(piece.data, piece.opens)
+            return receipts.event_filled(event, self._place, self._trail.closing)
+        return self._place.filled(self._trail.closing)
+
+
+def _find(piece: Piece) -> receipts.Place | None:
+    if piece.message == "event":
+        return receipts.event_place(Event(piece.data, piece.opens))
+    return receipts.place(piece.data)

@@ -4,8 +4,8 @@
            → record outcome → encode
 
 Invariants: nothing is sent without a permit; nothing is sent before its intent is durable; the
-caller does not get the last byte before the outcome is durable, nor a long stream's bytes much
-before their part is; a refusal is recorded like a permit; a failure of any step before sending is a
+caller does not get the last byte before the outcome is durable, nor any byte much before its part
+is; a refusal is recorded like a permit; a failure of any step before sending is a
 denial. A `Hold` ends the line: its approved repeat walks it again from the top. Knows ports, never
 adapters. Does not admit (`app`, `wire`).
 """
@@ -44,8 +44,7 @@ from gateway.ports import (
     Upstream,
 )
 from gateway.wire import mcp
-from gateway.wire.receipt import MAX_SPLICED
-from gateway.wire.relay import pieces
+from gateway.wire.relay import MAX_HELD, pieces
 
 INLINE_BYTES: Final = 32 * 1024
 """Longest body that is decoded on the event loop."""
@@ -148,7 +147,7 @@ async def _record(trail: Trail, decision: Decision, ports: Ports) -> None:
     kind, effect = ("intent", permit.classification.effect) if permit else ("refusal", None)
     try:
         fields = facts.decided(trail, decision)
-        trail.receipt = await ports.evidence.append(kind, fields, effect=effect)
+        trail.receipt = (await ports.evidence.append(kind, fields, effect=effect)).given()
         trail.mark("recorded", ports.clock.monotonic_ns())
     except EvidenceUnavailable as failure:
         trail.failure = failure
@@ -159,16 +158,19 @@ async def _forward(trail: Trail, permit: Permit, caller: Caller, ports: Ports) -
     call, reply = trail.decoded, Reply(trail, caller)
     outcome = Outcome(trail, permit, ports.evidence, ports.clock)
     # A tool's JSON answer is held until it is whole, for the receipt that goes into it.
-    hold = MAX_SPLICED if call.action == "tools/call" else 0
+    hold = MAX_HELD if call.action == "tools/call" else None
     try:
         # A caller that left while its intent was written is gone before anything is sent.
         await checkpoint_if_cancelled()
         async with ports.upstream.send(call) as response:
             body = outcome.begin(response)
             await reply.head(response)
-            async with aclosing(pieces(response.headers, body, call.rpc_id, hold)) as relayed:
+            relayed = pieces(response.headers, body, call.rpc_id, hold)
+            async with outcome.watched(), aclosing(relayed):
                 async for piece in relayed:
-                    await outcome.take(piece)
+                    await outcome.count(piece)
+                    await reply.fit(piece)
+                    await outcome.keep(piece)
                     await reply.write(piece)
                     outcome.gave(piece)
     except (UpstreamError, ExecutedUnrecorded) as failure:

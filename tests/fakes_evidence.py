@@ -27,6 +27,8 @@ class FakeEvidenceLog:
         """Where each of them stands."""
         self.effects: list[tuple[str, str | None]] = []
         """Kind and effect of every attempt."""
+        self.synced = True
+        """Whether a record is durable at once, as all receipts say."""
         self.latched: str | None = None
         self._failures: list[tuple[str | None, bool]] = []
         self._writing = True
@@ -51,7 +53,7 @@ class FakeEvidenceLog:
             raise EvidenceUnavailable("the fake was told to fail")
         seq = len(self.records)
         self.records.append((kind, dict(fields)))
-        self.receipts.append(Receipt(seq, f"sha256:{seq:064x}", ORIGIN))
+        self.receipts.append(Receipt(seq, f"sha256:{seq:064x}", ORIGIN, self.synced))
         if failure is not None:
             raise EvidenceUnavailable("the fake was told to lose the answer")
         return self.receipts[-1]

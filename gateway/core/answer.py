@@ -1,8 +1,8 @@
 """What came back from an upstream: counted, digested and kept, whole or in parts.
 
-The tally sees the upstream's very bytes, before the gateway's receipt is put into them. A stream is
-kept in parts, so that a long one does not wait for its end to be on disk and is not held in memory;
-the outcome then has the rest. Does not change, redact or judge what it sees.
+The tally sees the upstream's very bytes, before the gateway's receipt is put into them. What is
+relayed as it comes is kept in parts, so that a long answer does not wait for its end to be on disk
+and is not held in memory; the outcome then has the rest. Does not change, redact or judge it.
 """
 
 import hashlib
@@ -14,9 +14,9 @@ KEPT_BYTES: Final = 32 * 1024
 MAX_KEPT: Final = 8 * 1024 * 1024
 """Longest body, or part of one, that is kept; of a longer one only length and digest are."""
 PART_BYTES: Final = 1024 * 1024
-"""Bytes since the last part of a stream at which the next one is due."""
+"""Bytes since the last part of an answer at which the next one is due."""
 PART_NS: Final = 5_000_000_000
-"""Age of the oldest byte since the last part at which the next one is due, when a piece comes."""
+"""Age of the oldest byte since the last part at which the next one is due."""
 
 Status = Literal["completed", "upstream_failed", "abandoned"]
 
@@ -48,14 +48,18 @@ class Kept:
         """SHA-256 of all of them, as `sha256:<hex>`."""
         return "sha256:" + self._digest.hexdigest()
 
-    def text(self) -> str | None:
-        """Return the bytes as text; None when they are not UTF-8 or were not kept."""
-        if self.truncated:
-            return None
-        try:
-            return self._bytes.decode("utf-8")
-        except UnicodeDecodeError:
-            return None
+    def body(self) -> dict[str, Any]:
+        """Return the members that hold the bytes as text.
+
+        A record is JSON, so what is not UTF-8 is spelled with escapes; the digest is the bytes'.
+        """
+        body, exact = None, True
+        if not self.truncated:
+            try:
+                body = self._bytes.decode("utf-8")
+            except UnicodeDecodeError:
+                body, exact = self._bytes.decode("utf-8", "backslashreplace"), False
+        return {"body": body, "body_exact": exact, "blob": None, "truncated": self.truncated}
 
 
 class Tally:
@@ -84,12 +88,13 @@ class Tally:
         self._length += len(piece)
         self._rest.add(piece)
 
-    def part_due(self, now_monotonic_ns: int) -> bool:
-        """Say whether what came since the last part is large or old enough to be one."""
+    def part_due_in(self, now_monotonic_ns: int) -> int | None:
+        """Return the nanoseconds until what came since the last part is one; None: nothing came."""
         if not self._rest.length:
-            return False
-        old = now_monotonic_ns - self._rest_began_ns >= PART_NS
-        return old or self._rest.length >= PART_BYTES
+            return None
+        if self._rest.length >= PART_BYTES:
+            return 0
+        return max(0, self._rest_began_ns + PART_NS - now_monotonic_ns)
 
     def part(self) -> dict[str, Any]:
         """Return the fields of a `stream-part` with what came since the last one."""
@@ -98,9 +103,7 @@ class Tally:
             "offset": self._length - self._rest.length,
             "bytes": self._rest.length,
             "digest": self._rest.digest,
-            "body": self._rest.text(),
-            "blob": None,
-            "truncated": self._rest.truncated,
+            **self._rest.body(),
         }
 
     def part_kept(self) -> None:
@@ -120,9 +123,7 @@ class Tally:
             "headers": self._headers,
             "body_bytes": self._length,
             "body_digest": "sha256:" + self._whole.hexdigest(),
-            "body": self._rest.text(),
-            "blob": None,
-            "truncated": self._rest.truncated,
+            **self._rest.body(),
             "parts": self._parts,
             "relayed_bytes": None if status == "completed" else self.relayed,
             "checks": [],

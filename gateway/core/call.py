@@ -22,7 +22,7 @@ class Request:
 
     method: str
     target: str
-    """Origin-form target as received (RFC 9112 §3.2.1), cut short where it is absurdly long."""
+    """Origin-form target as received (RFC 9112 §3.2.1); its digest where it is absurdly long."""
     system: str
     """First path segment: the system that the caller addresses; may be unknown."""
     headers: Mapping[str, str] = field(repr=False)
@@ -65,7 +65,10 @@ class ToolCall:
     rpc_id: RequestId | None
     """JSON-RPC id; None when no response is expected."""
     other: Mapping[str, Any] = field(default_factory=dict)
-    """What else the request says, such as the answers of a later round; it is forwarded too."""
+    """What else the message says, such as the answers of a later round; it is forwarded too.
+
+    Of a client's response: its `id`, and `result` or `error`.
+    """
     meta: Mapping[str, Any] = field(default_factory=dict)
     """`_meta` of the request: what the caller says about the call. Claims, for evidence only."""
     protocol: Literal["mcp"] = "mcp"

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
+from gateway.core.answer import KEPT_BYTES
 from gateway.core.approval import Approval
 from gateway.core.call import Request, ToolCall
 from gateway.core.claims import Claims
@@ -89,7 +90,7 @@ def decided(trail: Trail, decision: Decision) -> dict[str, Any]:
         "correlation": correlation(trail.request, call),
         "identity": _identity(claims) if claims else None,
         "request": _request(trail.request, forwarded=isinstance(decision, Permit)),
-        "call": _call(call) if call else None,
+        "call": _call(call, trail) if call else None,
         "decision": decision_fields(decision),
         "approval": _approval(approval) if approval else None,
         "credential": {"reference": None, "scope": None, "ttl": None, "lease": None},
@@ -151,7 +152,14 @@ def _approval(approval: Approval) -> dict[str, Any]:
     }
 
 
-def _call(call: ToolCall) -> dict[str, Any]:
+def _call(call: ToolCall, trail: Trail) -> dict[str, Any]:
+    """Return what the request asks for; `arguments` only if there is no `input` to have them.
+
+    Nobody without an identity may fill the disk: of a long body that is unproved only the digest
+    is kept.
+    """
+    kept = trail.claims is not None or len(call.request.body) <= KEPT_BYTES
+    arguments = call.arguments if kept and trail.document is None else {}
     return {
         "protocol": call.protocol,
         "protocol_version": call.protocol_version,
@@ -160,6 +168,9 @@ def _call(call: ToolCall) -> dict[str, Any]:
         "action": call.action,
         "resource_type": call.resource_type,
         "name": call.name,
+        "arguments": dict(arguments) or None,
+        "other": (kept and dict(call.other)) or None,
+        "meta": (kept and dict(call.meta)) or None,
         "definition_digest": None,
     }
 

@@ -47,6 +47,12 @@ class Receipt:
     """`sha256:<hex>` of the line."""
     origin: str = ""
     """Name of the log, as its checkpoints carry it."""
+    durable: bool = True
+    """False: the record is written but not synced yet, so a crash may still take it."""
+
+    def given(self) -> "Receipt | None":
+        """Return the receipt if a caller may have it: one that can be lost would prove too much."""
+        return self if self.durable else None
 
     def as_evidence(self) -> dict[str, str | int]:
         """Return the receipt as callers get it."""

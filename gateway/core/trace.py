@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from gateway.core.call import Request, ToolCall
+from gateway.core.canonical import digest
 
 MAX_CLAIMED: Final = 256
 """Longest claimed text in a record, in characters; nobody may fill the disk with claims."""
@@ -51,10 +52,13 @@ def correlation(request: Request, call: ToolCall | None) -> dict[str, Any]:
 
 
 def claimed(value: Any, longest: int = MAX_CLAIMED) -> str | None:
-    """Return a claimed text, cut where it is too long; None for what is not text."""
+    """Return a claimed text, of a long one only its digest; None for what is not text.
+
+    A cut would leave the half of a secret that redaction does not know for one.
+    """
     if not isinstance(value, str):
         return None
-    return value if len(value) <= longest else value[: longest - 1] + "…"
+    return value if len(value) <= longest else digest(value.encode("utf-8", "surrogatepass"))
 
 
 def _mismatch(header: str | None, meta: str | None) -> bool | None:

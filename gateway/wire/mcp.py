@@ -10,10 +10,10 @@ import base64
 import binascii
 import re
 from collections.abc import Collection, Mapping
-from typing import Final
+from typing import Any, Final
 
 from gateway.core.call import Era, Request, ToolCall
-from gateway.core.canonical import refuse_lookalikes
+from gateway.core.canonical import parse_object, refuse_lookalikes
 from gateway.core.errors import MalformedMessage
 from gateway.wire.jsonrpc import INVALID_PARAMS, INVALID_REQUEST, Message, read
 
@@ -67,7 +67,11 @@ def decode(request: Request) -> ToolCall:
     refuse_lookalikes(message.params, _PARAMS, "params")
     _check_headers(request.headers, message, era)
     if message.kind == "response":
-        return ToolCall(request, "response", "server", "", {}, era, version, None)
+        said = parse_object(request.body)
+        other: dict[str, Any] = {
+            name: said[name] for name in ("id", "result", "error") if name in said
+        }
+        return ToolCall(request, "response", "server", "", {}, era, version, None, other)
     return _call(request, message, era, version)
 
 

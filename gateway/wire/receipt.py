@@ -1,29 +1,35 @@
 """Receipts for callers: where a call's record stands in the log, in a header and in a tool result.
 
 A caller that keeps its receipts can prove later that the log leaves one out. In a tool's result the
-receipt is put into the text itself, so that every other byte stays the upstream's; a receipt that
-the upstream wrote there is taken out. A message that two parsers could read differently is left
-alone: it then has the receipt of the header only, and what it claims for itself proves nothing,
-since a receipt is worth what the signed log says. Does not check receipts.
+receipt is put into the text itself, so that every other byte stays the upstream's; whatever the
+upstream wrote there under the gateway's name is taken out. A message that two parsers could read
+differently is left alone, and refused if one of them could find the gateway's name in it. Does not
+check receipts.
 """
 
 import json
 import re
 from typing import Any, Final, NamedTuple
 
+from gateway.core.answer import MAX_KEPT
 from gateway.core.canonical import dumps, refuse_lookalikes
-from gateway.core.errors import MalformedMessage
+from gateway.core.errors import MalformedMessage, UpstreamError
 from gateway.core.record import Receipt
+from gateway.wire.sse import Event
 
 HEADER: Final = "bailiwick-receipt"
 """A dictionary of RFC 8941 (now RFC 9651): `origin="…", seq=7, leaf="sha256:…"`."""
 KEY: Final = "bailiwick/receipt"
 """Member of `_meta` of a tool's result."""
-MAX_SPLICED: Final = 1024 * 1024
-"""Longest message that a receipt is put into, in bytes."""
+OURS: Final = "bailiwick/"
+"""Prefix of the members of `_meta` that only the gateway writes."""
+MAX_SPLICED: Final = MAX_KEPT
+"""Longest message that a receipt is put into, in bytes: all that is kept of one body."""
+MAX_MEMBERS: Final = 10_000
+"""Most members of an object that is looked through."""
 
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
-_LINE: Final = re.compile(rb"[^\r\n]+")
+_BOM: Final = "\ufeff"
 
 
 def header(receipt: Receipt | None) -> dict[str, str]:
@@ -34,30 +40,58 @@ def header(receipt: Receipt | None) -> dict[str, str]:
     return {HEADER: f'origin="{origin}", seq={receipt.seq}, leaf="{receipt.leaf_hash}"'}
 
 
-def with_receipt(message: bytes, receipt: Receipt) -> bytes:
-    """Return a JSON-RPC response whose `result._meta` holds the receipt.
+class Place(NamedTuple):
+    """A message with a place for the receipt, and without what claims to be ours."""
 
-    What is no such response with a result, or not unambiguously so, is returned as it is.
+    before: str
+    others: str
+    """The other members of `_meta`, each with its comma before it."""
+    after: str
+    bare: str
+    """The message without a receipt."""
+
+    def filled(self, receipt: Receipt | None) -> bytes:
+        """Return the message with this receipt; without one there may be none to give."""
+        if receipt is None:
+            return self.bare.encode("utf-8")
+        ours = f'"{KEY}":' + dumps(receipt.as_evidence()).decode("utf-8")
+        return (self.before + ours + self.others + self.after).encode("utf-8")
+
+
+def place(message: bytes) -> Place | None:
+    """Find the place of the receipt in a JSON-RPC response; None if it has no result.
+
+    Raises:
+        UpstreamError: `upstream_answer_ambiguous`: readers could differ over what it says, and
+            some could find a member of ours in it.
     """
-    if len(message) > MAX_SPLICED:
-        return message
     try:
-        return _spliced(message.decode("utf-8"), receipt).encode("utf-8")
-    except (ValueError, RecursionError, MalformedMessage):
-        return message
+        if len(message) > MAX_SPLICED:
+            raise ValueError("too long to be looked through")
+        return _placed(message.decode("utf-8"))
+    except (ValueError, RecursionError, MalformedMessage) as exc:
+        if _may_name_us(message):
+            raise UpstreamError(
+                "the upstream's answer can be read in two ways", code="upstream_answer_ambiguous"
+            ) from exc
+        return None
 
 
-def event_with_receipt(event: bytes, receipt: Receipt) -> bytes:
-    """Return a server-sent event whose one line of data is such a response, the receipt in it.
+def event_place(event: Event) -> Place | None:
+    """Find the place of the receipt in the data of an event; see `place`."""
+    return place(event.data())
 
-    An event of more lines of data is returned as it is, and so is one behind a byte order mark.
-    """
-    lines = [line for line in _LINE.finditer(event) if line[0].partition(b":")[0] == b"data"]
-    if len(lines) != 1 or b":" not in lines[0][0] or event.startswith(b"\xef\xbb\xbf"):
-        return event
-    start = lines[0].start() + len(b"data:")
-    data = event[start : lines[0].end()]
-    return event[:start] + with_receipt(data, receipt) + event[lines[0].end() :]
+
+def event_filled(event: Event, found: Place, receipt: Receipt | None) -> bytes:
+    """Return the event with the receipt at this place, its data in one line."""
+    # Between the lines of JSON a newline is white space, since a text cannot hold one.
+    return event.with_data(found.filled(receipt).replace(b"\n", b" "))
+
+
+def _may_name_us(message: bytes) -> bool:
+    """Say whether some reader may find our name: in any case, escaped, or in UTF-16."""
+    text = message.decode("utf-8", "ignore").replace("\0", "").casefold()
+    return OURS.rstrip("/") in text or "\\u" in text
 
 
 class _Member(NamedTuple):
@@ -68,34 +102,38 @@ class _Member(NamedTuple):
     """Where it ends."""
 
 
-def _spliced(text: str, receipt: Receipt) -> str:
-    """Splice; ValueError or MalformedMessage when the message is not for us to change."""
-    envelope, end = _members(text, _skip(text, 0))
+def _placed(text: str) -> Place | None:
+    """Find the place; ValueError or MalformedMessage when the message is not for us to change."""
+    envelope, end = _members(text, _skip(text, len(_BOM) if text.startswith(_BOM) else 0))
     if _skip(text, end) != len(text):
         raise ValueError("something follows the message")
     found = _distinct(envelope, ("jsonrpc", "id", "result", "error", "method"))
-    if not {"jsonrpc", "id", "result"} <= found.keys() or found.keys() & {"error", "method"}:
+    if "result" not in found:
+        return None
+    if not {"jsonrpc", "id"} <= found.keys() or found.keys() & {"error", "method"}:
         raise ValueError("not a response with a result")
     members, _ = _members(text, found["result"].start)
-    ours = f'"{KEY}":' + dumps(receipt.as_evidence()).decode("utf-8")
     meta = _distinct(members, ("_meta",)).get("_meta")
     if meta is not None:
-        return text[: meta.start] + _meta(text, meta, ours) + text[meta.end :]
+        return _in_meta(text, meta)
     inside = found["result"].start + 1
-    return f'{text[:inside]}"_meta":{{{ours}}}{"," if members else ""}{text[inside:]}'
+    after = "}" + ("," if members else "") + text[inside:]
+    return Place(text[:inside] + '"_meta":{', "", after, text)
 
 
-def _meta(text: str, meta: _Member, ours: str) -> str:
-    """Return the text of `_meta` with our member first, and without any that claims to be ours."""
-    members, end = _members(text, meta.start)
-    kept, before = [], meta.start + 1
+def _in_meta(text: str, meta: _Member) -> Place:
+    """Find the place in `_meta`, whose other members follow it."""
+    members, _ = _members(text, meta.start)
+    others, kept, end = [], [], meta.start + 1
     for number, member in enumerate(members):
         # From the end of the member before: the comma, unless it is the first, and all white space.
-        if member.key != KEY:
-            kept.append(("," if number == 0 else "") + text[before : member.end])
-        before = member.end
-    _distinct([member for member in members if member.key != KEY], (KEY,))
-    return "{" + ours + "".join(kept) + text[before:end]
+        if not member.key.casefold().startswith(OURS):
+            kept.append(member)
+            others.append(("," if number == 0 else "") + text[end : member.end])
+        end = member.end
+    _distinct(kept, (KEY,))
+    before, joined, after = text[: meta.start + 1], "".join(others), text[end:]
+    return Place(before, joined, after, before + joined[1:] + after)
 
 
 def _distinct(members: list[_Member], known: tuple[str, ...]) -> dict[str, _Member]:
@@ -128,6 +166,8 @@ def _members(text: str, start: int) -> tuple[list[_Member], int]:
         begin = _expect(text, after, ":")
         _, end = _value(text, begin)
         members.append(_Member(key, begin, end))
+        if len(members) > MAX_MEMBERS:
+            raise ValueError("too many members")
         at = _skip(text, end)
         if text[at : at + 1] == "}":
             return members, at + 1

@@ -2,7 +2,8 @@
 
 The caller may get every piece but the final one at once; the final one waits for its outcome to be
 on disk. In an event stream it is the event that answers the request; in any other body it is the
-last chunk, or all of a JSON body that a receipt will be put into. The bytes are not changed here.
+last chunk, or all of a JSON body that a receipt will be put into and that is therefore held in
+memory, up to `MAX_HELD`. The bytes are not changed here.
 Does not record and does not write to the caller.
 """
 
@@ -15,10 +16,13 @@ import anyio
 
 from gateway.core.call import RequestId
 from gateway.core.errors import UpstreamError
+from gateway.wire.receipt import MAX_SPLICED
 from gateway.wire.sse import EventSplitter
 
 DRAIN_SECONDS: Final = 1.0
 """Longest wait for the end of a stream whose answer has come."""
+MAX_HELD: Final = MAX_SPLICED
+"""Longest JSON body that is held whole, in bytes, for each call that is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class Piece:
     final: bool = False
     message: Literal["json", "event"] | None = None
     """What a final piece is, when it holds the whole answer: a JSON body, or one event."""
+    opens: bool = False
+    """Whether that event is the first of its stream."""
 
 
 def is_event_stream(headers: Mapping[str, str]) -> bool:
@@ -41,7 +47,10 @@ def _media_type(headers: Mapping[str, str]) -> str:
 
 
 def pieces(
-    headers: Mapping[str, str], body: AsyncIterator[bytes], rpc_id: RequestId | None, hold: int = 0
+    headers: Mapping[str, str],
+    body: AsyncIterator[bytes],
+    rpc_id: RequestId | None,
+    hold: int | None = None,
 ) -> AsyncGenerator[Piece, None]:
     """Cut a body as its media type asks for.
 
@@ -49,14 +58,18 @@ def pieces(
         headers: of the response.
         body: its chunks.
         rpc_id: of the request, which tells its answer from other events.
-        hold: longest JSON body, in bytes, that becomes one piece; a longer one comes in chunks.
+        hold: longest JSON body, in bytes, when JSON is to become one piece; None: it comes in
+            chunks.
 
     Raises:
-        UpstreamError: whatever `body` raises, or an event that is too long.
+        UpstreamError: whatever `body` raises, or an event or a held body that is too long.
     """
     if is_event_stream(headers):
         return _events(body, rpc_id)
-    return _chunks(body, hold if _media_type(headers) == "application/json" else 0)
+    # Clients look for these words anywhere in the header.
+    if hold is not None and "application/json" in headers.get("content-type", "").lower():
+        return _whole(body, hold)
+    return _chunks(body)
 
 
 def error_event(message: bytes) -> bytes:
@@ -64,20 +77,25 @@ def error_event(message: bytes) -> bytes:
     return b"event: message\ndata: " + message + b"\n\n"
 
 
-async def _chunks(body: AsyncIterator[bytes], hold: int) -> AsyncGenerator[Piece, None]:
-    whole, held = hold > 0, bytearray()
+async def _whole(body: AsyncIterator[bytes], longest: int) -> AsyncGenerator[Piece, None]:
+    held = bytearray()
     async for chunk in body:
-        if whole and len(held) + len(chunk) <= hold:
-            held += chunk
-            continue
-        whole = False
+        held += chunk
+        if len(held) > longest:
+            raise UpstreamError("the upstream's answer is too long", code="upstream_body_size")
+    yield Piece(bytes(held), final=True, message="json")
+
+
+async def _chunks(body: AsyncIterator[bytes]) -> AsyncGenerator[Piece, None]:
+    held = b""
+    async for chunk in body:
         # An empty chunk is no last chunk: what is held may be the end of the body.
         if not chunk:
             continue
         if held:
-            yield Piece(bytes(held))
-        held = bytearray(chunk)
-    yield Piece(bytes(held), final=True, message="json" if whole else None)
+            yield Piece(held)
+        held = chunk
+    yield Piece(held, final=True)
 
 
 async def _events(
@@ -85,17 +103,17 @@ async def _events(
 ) -> AsyncGenerator[Piece, None]:
     splitter = EventSplitter()
     async for chunk in body:
-        passed = b""
+        passed: list[bytes] = []
         for event in splitter.feed(chunk):
             if event.answers(rpc_id):
                 if passed:
-                    yield Piece(passed)
-                yield Piece(event.raw, final=True, message="event")
+                    yield Piece(b"".join(passed))
+                yield Piece(event.raw, final=True, message="event", opens=event.first)
                 await _drain(body)
                 return
-            passed += event.raw
+            passed.append(event.raw)
         if passed:
-            yield Piece(passed)
+            yield Piece(b"".join(passed))
     yield Piece(splitter.rest(), final=True)
 
 

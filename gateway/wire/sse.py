@@ -13,10 +13,10 @@ from typing import Any, Final
 from gateway.core.call import RequestId
 from gateway.core.errors import UpstreamError
 
-MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
+MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
 """Longest event relayed; it is held whole until its end has come."""
 _END: Final = re.compile(rb"(?:\r\n|\n|\r(?=[^\n]))(?:\r\n|\n|\r(?=[^\n]))")
-_NEWLINE: Final = re.compile(rb"\r\n|\n|\r")
+_NEWLINE: Final = re.compile(rb"(\r\n|\n|\r)")
 _BOM: Final = b"\xef\xbb\xbf"
 _ANSWER: Final = re.compile(rb"result|error|\\u")
 """What an answer must hold somewhere; an escape may spell either word."""
@@ -33,11 +33,30 @@ class Event:
     def data(self) -> bytes:
         """Return the event's data, its lines joined by newlines."""
         lines = []
-        for line in _NEWLINE.split(self.raw.removeprefix(_BOM) if self.first else self.raw):
+        for line in _NEWLINE.split(self._text())[::2]:
             name, _, value = line.partition(b":")
             if name == b"data":
                 lines.append(value.removeprefix(b" "))
         return b"\n".join(lines)
+
+    def with_data(self, data: bytes) -> bytes:
+        """Return the event with this data, without newlines, in the place of its first data line.
+
+        Its other lines of data go; every other byte stays.
+        """
+        parts, written = _NEWLINE.split(self._text()), False
+        changed = [] if len(self._text()) == len(self.raw) else [_BOM]
+        for line, end in zip(parts[::2], [*parts[1::2], b""], strict=True):
+            name, _, value = line.partition(b":")
+            if name != b"data":
+                changed += [line, end]
+            elif not written:
+                written = True
+                changed += [b"data:", b" " if value.startswith(b" ") else b"", data, end]
+        return b"".join(changed)
+
+    def _text(self) -> bytes:
+        return self.raw.removeprefix(_BOM) if self.first else self.raw
 
     def answers(self, request_id: RequestId | None) -> bool:
         """Say whether this event carries the JSON-RPC response to `request_id`.

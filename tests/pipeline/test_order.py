@@ -2,7 +2,7 @@ import anyio
 import pytest
 
 from gateway.core.decision import Decision
-from gateway.wire.receipt import MAX_SPLICED
+from gateway.wire.relay import MAX_HELD
 from tests.fakes import PERMIT, Gate
 from tests.pipeline.line import (
     ANSWER,
@@ -74,13 +74,13 @@ async def test_what_is_no_tools_answer_gets_its_receipt_in_the_header_only(shape
     assert line.caller.headers["bailiwick-receipt"] == INTENT_RECEIPT
 
 
-async def test_a_json_answer_too_long_for_a_receipt_is_relayed_as_it_comes() -> None:
-    """wire/receipt: MAX_SPLICED."""
-    long = ANSWER.replace(b"[]", b'["' + b"x" * MAX_SPLICED + b'"]')
+async def test_a_json_answer_of_a_tool_too_long_to_be_held_is_refused() -> None:
+    """wire/relay: MAX_HELD; what nobody can look at could hold a receipt of the upstream's own."""
+    long = ANSWER.replace(b"[]", b'["' + b"x" * MAX_HELD + b'"]')
     line = Line(body=[long[:100], long[100:]])
     await line.walk()
-    assert line.caller.body == long
-    assert line.caller.steps == ["start", "write", "finish"]
+    assert line.code() == line.evidence.of("outcome")[0]["error"] == "upstream_body_size"
+    assert line.outcomes() == ["upstream_failed"]
 
 
 async def test_what_is_sent_is_the_request_that_was_decided_and_recorded() -> None:

@@ -6,15 +6,18 @@ import pytest
 
 from gateway.core.decision import Decision
 from gateway.core.errors import UpstreamError
-from tests.fakes import Gate
+from tests.fakes import PERMIT, Gate
 from tests.pipeline.line import (
     ANSWER,
     DENY,
+    EVENT,
     HOLD,
     INTENT_RECEIPT,
     JSON,
+    MARK,
     ORIGIN,
     RECEIPT,
+    SSE,
     Line,
     request,
     resources_read,
@@ -80,6 +83,74 @@ async def test_an_upstream_cannot_forge_a_receipt() -> None:
     assert line.answer()["result"]["_meta"] == {"bailiwick/receipt": RECEIPT, "own": 1}
     assert line.caller.headers["bailiwick-receipt"] == INTENT_RECEIPT
     assert json.loads(line.evidence.of("outcome")[0]["body"])["result"] == forged
+
+
+FORGED = b'"_meta":{"bailiwick/receipt":{"seq":999},"bailiwick/refusal":{}},' + MARK
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        (JSON, ANSWER.replace(MARK, FORGED)),
+        (JSON, b"\xef\xbb\xbf" + ANSWER.replace(MARK, FORGED)),
+        (JSON, ANSWER.replace(MARK, FORGED) + b" " * (1 << 20)),
+        (JSON, ANSWER.replace(MARK, FORGED + b',"x":"' + b"x" * (1 << 20) + b'"')),
+        (SSE, EVENT.replace(MARK, FORGED)),
+        (SSE, EVENT.replace(MARK, FORGED).replace(b"}}\n", b"}\ndata: }\n")),
+        (SSE, b"data\n" + EVENT.replace(MARK, FORGED)),
+        (SSE, b"\xef\xbb\xbf" + EVENT.replace(MARK, FORGED)),
+    ],
+    ids=["json", "mark", "padded", "long", "event", "two lines", "empty line", "event mark"],
+)
+@pytest.mark.parametrize("synced", [True, False])
+async def test_no_caller_sees_what_the_upstream_says_in_our_name(
+    headers: dict[str, str], body: bytes, synced: bool
+) -> None:
+    """House: whatever the answer's form, and also when there is no receipt to give."""
+    line = Line(body=[body])
+    line.upstream.headers = headers
+    line.evidence.synced = synced
+    await line.walk()
+    assert b"999" not in line.caller.body and b"refusal" not in line.caller.body
+    assert (b"bailiwick/receipt" in line.caller.body) is synced
+    assert line.outcomes() == ["completed"]
+    assert line.evidence.of("outcome")[0]["body"].encode() == body
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        (JSON, ANSWER.replace(MARK, FORGED + b',"x":NaN')),
+        (JSON, b"[" + ANSWER.replace(MARK, FORGED) + b"]"),
+        (SSE, EVENT.replace(MARK, FORGED + b',"x":1,"x":2')),
+    ],
+    ids=["not a number", "batch", "event"],
+)
+async def test_an_answer_that_could_say_so_to_some_readers_is_withheld(
+    headers: dict[str, str], body: bytes
+) -> None:
+    """House: it is recorded as what came, and the caller learns that no whole answer did."""
+    line = Line(body=[body])
+    line.upstream.headers = headers
+    await line.walk()
+    (outcome,) = line.evidence.of("outcome")
+    assert (outcome["status"], outcome["error"]) == (
+        "upstream_failed",
+        "upstream_answer_ambiguous",
+    )
+    assert (outcome["body"].encode(), outcome["relayed_bytes"]) == (body, 0)
+    assert b"upstream_answer_ambiguous" in line.caller.body
+    assert b"999" not in line.caller.body
+
+
+@pytest.mark.parametrize("decision", [PERMIT, DENY], ids=["permit", "deny"])
+async def test_a_record_that_is_not_durable_yet_gives_no_receipt(decision: Decision) -> None:
+    """House: what a crash may take away proves no omission."""
+    line = Line(decision)
+    line.evidence.synced = False
+    await line.walk()
+    assert "bailiwick-receipt" not in line.caller.headers
+    assert b"bailiwick/receipt" not in line.caller.body
 
 
 async def test_the_timings_of_a_call_are_in_its_outcome() -> None:

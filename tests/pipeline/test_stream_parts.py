@@ -3,11 +3,11 @@ from dataclasses import replace
 import anyio
 import pytest
 
-from gateway.core.answer import MAX_KEPT, PART_BYTES
+from gateway.core.answer import MAX_KEPT, PART_BYTES, PART_NS
 from gateway.core.canonical import digest
 from gateway.core.errors import UpstreamError
-from tests.fakes import PERMIT, Gate
-from tests.pipeline.line import EVENT, MARK, PROGRESS, Line, request, resources_read
+from tests.fakes import PERMIT, FakeClock, Gate
+from tests.pipeline.line import ANSWER, EVENT, MARK, PROGRESS, Line, request, resources_read
 
 
 def event(size: int) -> bytes:
@@ -81,12 +81,106 @@ async def test_the_age_of_a_part_begins_with_its_own_first_byte() -> None:
     assert line.evidence.of("stream-part") == []
 
 
-async def test_an_answer_that_is_no_stream_has_no_parts() -> None:
-    """House: a plain body is one body."""
+async def test_whatever_is_relayed_as_it_comes_is_recorded_in_parts() -> None:
+    """House: also a plain body, whose caller would else have what no record has."""
     line = Line(body=[MIB, MIB, b"end"])
     await line.walk(request(resources_read()))
+    assert line.kinds() == ["intent", "stream-part", "stream-part", "outcome"]
+    assert line.evidence.of("outcome")[0]["body"] == "end"
+
+
+async def test_an_answer_that_is_held_whole_has_no_parts() -> None:
+    """House: its caller has nothing of it before the outcome."""
+    whole = ANSWER.replace(b"[]", b'["' + b"x" * PART_BYTES + b'"]')
+    line = Line(body=[whole[:9], whole[9:]])
+    line.clock = Leaping()
+    await line.walk()
     assert line.kinds() == ["intent", "outcome"]
-    assert line.evidence.of("outcome")[0]["body"] == (MIB * 2 + b"end").decode()
+    assert line.evidence.of("outcome")[0]["body"] == whole.decode()
+
+
+class Leaping(FakeClock):
+    """A clock that goes on by almost the age of a part whenever somebody looks at it."""
+
+    def monotonic_ns(self) -> int:
+        """Return the time, later than the last one."""
+        self.advance((PART_NS - 1_000_000) / 1e9)
+        return super().monotonic_ns()
+
+
+async def silent(line: Line, gate: Gate, until: anyio.Event) -> None:
+    """Walk until this happens in the silence of the gate; then let the upstream go on."""
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(line.walk)
+            await gate.reached.wait()
+            await until.wait()
+            # Nobody looks again and again while there is nothing to record.
+            await anyio.wait_all_tasks_blocked()
+            gate.opened.set()
+
+
+async def test_a_part_is_recorded_once_it_is_old_although_nothing_comes_after_it() -> None:
+    """House, evidence: an event that the caller has is on disk after 5 s, also in silence."""
+    gate, due = Gate(), Gate()
+    line = stream(PROGRESS, gate, EVENT)
+    line.clock = Leaping()
+    line.evidence.gates["stream-part"] = due
+    due.opened.set()
+    await silent(line, gate, due.reached)
+    assert line.kinds() == ["intent", "stream-part", "outcome"]
+    assert line.evidence.of("stream-part")[0]["body"] == PROGRESS.decode()
+    assert line.outcomes() == ["completed"]
+    assert MARK in line.caller.body
+
+
+async def test_what_comes_while_a_part_is_written_is_in_the_next_one() -> None:
+    """House: nothing is counted to a part that is being written."""
+    gate, due = Gate(), Gate()
+    line = stream(PROGRESS, gate, EVENT)
+    line.clock = Leaping()
+    line.evidence.gates["stream-part"] = due
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(line.walk)
+            await due.reached.wait()
+            gate.opened.set()
+            await anyio.wait_all_tasks_blocked()
+            due.opened.set()
+    (part,), (outcome,) = line.evidence.of("stream-part"), line.evidence.of("outcome")
+    assert (part["body"], outcome["body"]) == (PROGRESS.decode(), EVENT.decode())
+    assert outcome["body_bytes"] == len(PROGRESS + EVENT)
+
+
+async def test_an_old_part_that_cannot_be_recorded_ends_the_silence() -> None:
+    """House: as if the outcome could not be recorded."""
+    line = stream(PROGRESS, Gate(), EVENT)
+    line.clock = Leaping()
+    line.evidence.fail_next("stream-part")
+    with anyio.fail_after(5):
+        await line.walk()
+    assert b"executed_unrecorded" in line.caller.body
+    assert MARK not in line.caller.body
+    assert line.evidence.latched is not None
+    assert line.tape.count(("append", "outcome")) == 0
+    assert line.tape.count("hang up") == 1
+
+
+async def test_a_caller_that_leaves_while_an_old_part_is_written_leaves_both_records() -> None:
+    """Design §2: a queued record cannot be taken back."""
+    due = Gate()
+    line = stream(PROGRESS, Gate(), EVENT)
+    line.clock = Leaping()
+    line.evidence.gates["stream-part"] = due
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(line.walk)
+            await due.reached.wait()
+            tasks.cancel_scope.cancel()
+            due.opened.set()
+    (outcome,) = line.evidence.of("outcome")
+    assert line.kinds() == ["intent", "stream-part", "outcome"]
+    assert (outcome["status"], outcome["parts"], outcome["body"]) == ("abandoned", 1, "")
 
 
 async def test_a_part_that_cannot_be_recorded_ends_the_call_as_executed_unrecorded() -> None:
@@ -145,11 +239,11 @@ async def test_a_stream_that_breaks_after_a_part_has_an_outcome_with_its_parts()
     assert outcome["relayed_bytes"] == PART_BYTES
 
 
-async def test_an_event_too_long_to_be_kept_is_a_part_with_its_digest_only() -> None:
+async def test_a_piece_too_long_to_be_kept_is_a_part_with_its_digest_only() -> None:
     """core/answer: MAX_KEPT; memory is bounded, the digest is not given up."""
     long = event(MAX_KEPT + 1)
-    line = stream(long, EVENT)
-    await line.walk()
+    line = Line(body=[long, EVENT])
+    await line.walk(request(resources_read()))
     (part,) = line.evidence.of("stream-part")
     assert (part["body"], part["truncated"], part["digest"]) == (None, True, digest(long))
     assert line.evidence.of("outcome")[0]["truncated"] is False

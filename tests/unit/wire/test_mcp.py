@@ -130,7 +130,10 @@ def test_a_clients_response_is_its_own_action_in_the_legacy_era_only(
     """MCP 2025-11-25, transports; 2026-07-28 has no client responses."""
     message = {"jsonrpc": "2.0", "id": 7, **outcome}
     sent = request(message, mcp_protocol_version=LEGACY)
-    assert decode(sent) == ToolCall(sent, "response", "server", "", {}, "legacy", LEGACY, None)
+    other = {"id": 7, **outcome}
+    assert decode(sent) == ToolCall(
+        sent, "response", "server", "", {}, "legacy", LEGACY, None, other
+    )
     assert refused(request(message, mcp_protocol_version=MODERN)) == (
         "jsonrpc_envelope",
         INVALID_REQUEST,

@@ -5,14 +5,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.errors import UpstreamError
 from gateway.core.record import Receipt
-from gateway.wire.receipt import MAX_SPLICED, event_with_receipt, header, with_receipt
+from gateway.wire.receipt import (
+    MAX_MEMBERS,
+    MAX_SPLICED,
+    event_filled,
+    event_place,
+    header,
+    place,
+)
+from gateway.wire.sse import Event
 
 RECEIPT = Receipt(7, "sha256:" + "a" * 64, "example.com/bailiwick/0")
 OURS = {"origin": "example.com/bailiwick/0", "seq": 7, "leaf_hash": "sha256:" + "a" * 64}
 SPLICE = '"bailiwick/receipt":' + json.dumps(OURS, separators=(",", ":"))
 META = '"_meta":{' + SPLICE + "}"
 FORGED = '"bailiwick/receipt":{"origin":"evil","seq":1}'
+
+
+def with_receipt(message: bytes, receipt: Receipt | None) -> bytes:
+    """Return the message as a caller gets it."""
+    found = place(message)
+    return message if found is None else found.filled(receipt)
+
+
+def event_with_receipt(raw: bytes, receipt: Receipt | None, first: bool = False) -> bytes:
+    """Return the event as a caller gets it."""
+    event = Event(raw, first)
+    found = event_place(event)
+    return raw if found is None else event_filled(event, found, receipt)
 
 
 def answer(result: str) -> bytes:
@@ -23,6 +45,11 @@ def answer(result: str) -> bytes:
 def seen(message: bytes) -> Any:
     """Return what a lenient client takes for the receipt: the last of equal keys."""
     return json.loads(message)["result"]["_meta"]["bailiwick/receipt"]
+
+
+def seen_meta(message: bytes) -> Any:
+    """Return `_meta` of a message."""
+    return json.loads(message)["result"]["_meta"]
 
 
 @pytest.mark.parametrize(
@@ -58,11 +85,14 @@ def test_the_receipt_is_put_in_and_every_other_byte_stays(result: str, expected:
         ("{" + FORGED + "," + FORGED + ',"x":1,' + FORGED + "}", "{" + SPLICE + ',"x":1}'),
         ('{"bailiwick\\/receipt":1,"x":1}', "{" + SPLICE + ',"x":1}'),
         ('{"bailiwick/receip\\u0074":1}', "{" + SPLICE + "}"),
+        ('{"bailiwick/refusal":{},"x":1,"BAILIWICK/Receipt":2}', "{" + SPLICE + ',"x":1}'),
     ],
-    ids=["only", "first", "last", "middle", "many", "escaped slash", "escaped letter"],
+    ids=["only", "first", "last", "middle", "many", "slash", "letter", "other members of ours"],
 )
-def test_a_receipt_that_the_upstream_wrote_is_taken_out(meta: str, expected: str) -> None:
+def test_what_the_upstream_wrote_in_our_name_is_taken_out(meta: str, expected: str) -> None:
     """House: whichever of two equal keys a parser takes, it takes ours."""
+    bare = with_receipt(answer('{"_meta":' + meta + "}"), None)
+    assert b"bailiwick" not in bare.lower() and seen_meta(bare).keys() <= {"x", "y"}
     spliced = with_receipt(answer('{"_meta":' + meta + "}"), RECEIPT)
     assert spliced == answer('{"_meta":' + expected + "}")
     assert b"evil" not in spliced
@@ -81,7 +111,6 @@ RESULT = '"result":{"content":[]}'
         answer("{}")[:-1],
         answer("{}") + b"{}",
         answer("{}") + b",",
-        b"\xef\xbb\xbf" + answer("{}"),
         answer('{"a":"\xff"}').replace(b"\xc3\xbf", b"\xff"),
         answer("null"),
         answer("[]"),
@@ -91,7 +120,6 @@ RESULT = '"result":{"content":[]}'
         answer('{"_meta":{},"_meta":{}}'),
         answer('{"_Meta":{}}'),
         answer('{"_meta":{},"_META":{}}'),
-        answer('{"_meta":{"Bailiwick/Receipt":1}}'),
         answer('{"_meta":{"x":1,"x":2}}'),
         answer('{"a":NaN}'),
         answer('{"a":1,}'),
@@ -119,6 +147,54 @@ RESULT = '"result":{"content":[]}'
 def test_what_is_no_unambiguous_result_is_left_alone(message: bytes) -> None:
     """House: the header has the receipt; nobody's bytes are guessed at."""
     assert with_receipt(message, RECEIPT) == message
+
+
+AMBIGUOUS = [
+    b"[" + answer('{"_meta":{' + FORGED + "}}") + b"]",
+    answer('{"a":NaN,"_meta":{' + FORGED + "}}"),
+    answer('{"a":1,"a":2,"_meta":{' + FORGED + "}}"),
+    answer('{"_META":1,"_meta":{' + FORGED + "}}"),
+    answer('{"a":"@","_meta":{' + FORGED + "}}").replace(b"@", b"\xff"),
+    answer('{"a":NaN,"_meta":{"\\u0062ailiwic\\u006b/receipt":1}}'),
+    answer('{"a":NaN,"_meta":{"Bailiwic\u212a/receipt":1}}'),
+    answer('{"_meta":{' + FORGED + "}}").decode().encode("utf-16-le"),
+    answer('{"_meta":{' + FORGED + "}}") + b" " * MAX_SPLICED,
+]
+
+
+@pytest.mark.parametrize("message", AMBIGUOUS, ids=lambda message: ascii(message[:60]))
+def test_what_readers_could_differ_over_is_refused_if_our_name_may_be_in_it(
+    message: bytes,
+) -> None:
+    """House: no caller sees a receipt that is not ours where ours would stand."""
+    with pytest.raises(UpstreamError) as caught:
+        place(message)
+    assert caught.value.reason_code == "upstream_answer_ambiguous"
+
+
+def test_an_error_may_hold_any_text() -> None:
+    """House: it has no `_meta`, so nothing in it can be taken for a receipt of ours."""
+    error = b'{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"bailiwick \\u00e9"}}'
+    assert place(error) is None
+
+
+@pytest.mark.parametrize(("members", "found"), [(MAX_MEMBERS, True), (MAX_MEMBERS + 1, False)])
+def test_an_object_of_too_many_members_is_not_looked_through(members: int, found: bool) -> None:
+    """House: work is bounded whatever the upstream sends."""
+    result = json.dumps({str(number): 0 for number in range(members)})
+    assert (place(answer(result)) is not None) is found
+
+
+@pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte order mark"])
+def test_a_byte_order_mark_and_white_space_stay_around_the_message(before: bytes) -> None:
+    """House: clients skip them, so the receipt goes in all the same."""
+    message = before + answer('{"_meta":{' + FORGED + "}}") + b" \n"
+    assert with_receipt(message, RECEIPT) == before + answer("{" + META + "}") + b" \n"
+
+
+def test_without_a_receipt_to_give_the_message_stays_as_it_is() -> None:
+    """core/record: what is not durable gives no receipt."""
+    assert with_receipt(answer('{"a":1}'), None) == answer('{"a":1}')
 
 
 @given(
@@ -176,15 +252,38 @@ def test_an_event_of_one_line_of_data_gets_the_receipt_within_it(
 
 
 @pytest.mark.parametrize(
+    ("raw", "first"),
+    [
+        (b"data\ndata: @\n\n", False),
+        (b"data: @\r\ndata\r\nid: 1\r\n\r\n", False),
+        (b"\xef\xbb\xbfdata: @\n\n", True),
+        (b"\xef\xbb\xbfdata: 1\ndata: @\n\n", False),
+    ],
+    ids=["empty line before", "empty line after", "byte order mark", "mark that is none"],
+)
+def test_the_lines_of_data_of_an_event_are_one_message(raw: bytes, first: bool) -> None:
+    """WHATWG HTML §9.2.6: a client joins them; only the first event has a byte order mark."""
+    forged = answer('{"_meta":{' + FORGED + "}}")
+    got = event_with_receipt(raw.replace(b"@", forged), RECEIPT, first)
+    assert seen(Event(got, first).data()) == OURS
+    assert b"evil" not in got
+    assert got.startswith(raw[:3])
+
+
+def test_a_message_cut_into_lines_of_data_comes_in_one() -> None:
+    """WHATWG HTML §9.2.6; every other line stays."""
+    message = answer("{}")
+    raw = b"id: 1\ndata: " + message[:17] + b"\nretry: 1\ndata: " + message[17:] + b"\n\n"
+    joined = (message[:17] + b" " + message[17:]).replace(b"{}", b"{" + META.encode() + b"}")
+    assert event_with_receipt(raw, RECEIPT) == b"id: 1\ndata: " + joined + b"\nretry: 1\n\n"
+
+
+@pytest.mark.parametrize(
     "event",
     [
         b"",
         b"data\n\n",
-        b"data\ndata: " + answer("{}") + b"\n\n",
         b"data: " + answer("{}") + b"\ndata: 1\n\n",
-        b"\xef\xbb\xbfdata: 1\ndata: " + answer("{}") + b"\n\n",
-        b"data: " + answer("{}")[:20] + b"\ndata: " + answer("{}")[20:] + b"\n\n",
-        b"\xef\xbb\xbfdata: " + answer("{}") + b"\n\n",
         b"data: rubbish\n\n",
         b"Data: " + answer("{}") + b"\n\n",
     ],
