@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-_EVENT_STREAM: Final = re.compile(r"\ufeff?(?:data|event|id|retry)?:")
+_EVENT_STREAM: Final = re.compile(r"\s*+(?:\ufeff\s*+)?(?:data|event|id|retry)?:")
+_DATA_LINE: Final = re.compile(r"[\r\n]\ufeff?data:")
 _BLANK: Final = re.compile(r"((?:\r\n|\n|\r(?!\n)){2,})")
 _NEWLINE: Final = re.compile(r"\r\n|\n|\r")
 
@@ -55,8 +56,11 @@ def written(value: Any) -> str:
 
 
 def is_event_stream(text: str) -> bool:
-    """Say whether a text begins as server-sent events do."""
-    return bool(_EVENT_STREAM.match(text))
+    """Say whether a text can be server-sent events: it begins so, or has a line of data.
+
+    No JSON has such a line. Blank lines, unknown fields and a byte order mark may come before it.
+    """
+    return bool(_EVENT_STREAM.match(text) or _DATA_LINE.search(text))
 
 
 def changed_json(text: str, change: Change, deepest: int = MAX_DEPTH) -> str:

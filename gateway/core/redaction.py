@@ -3,42 +3,35 @@
 Marked values are replaced by their pointers, what looks like a secret wherever it occurs, and each
 secret found so is then looked for in the rest of the record, because answers repeat what they were
 asked. What is given is never changed, and `restore` brings it back from the originals.
+A record with more secrets than can be followed is not read to its end: its arguments or its body go
+as one marker of class `secret`, which says by its length and keyed hash what was there; and the
+later records of the call, which could repeat what was not read, go the same way.
 Does not seal the originals and does not see more than one record: a secret cut in two by the border
 of a `stream-part` is found only if each half looks like one. Keyless digests of whole bodies stay.
 """
 
-import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
-from gateway.core import bodytext, sweep
-from gateway.core.blotter import MIN_ECHO, Blotter
+from gateway.core.blotter import MAX_FOUND, Blotter, TooMany
+from gateway.core.echoes import MIN_ECHO, occurring
 from gateway.core.errors import VerificationError
 from gateway.core.ink import Ink, Stamp
-from gateway.core.marks import EVERYTHING, NONE, Catalogue, ToolMarks
+from gateway.core.marks import EVERYTHING, Catalogue, ToolMarks
+from gateway.core.places import Pass, searched
 from gateway.core.pointer import differences, replaced, segments
 
 KINDS: Final = frozenset({"intent", "refusal", "outcome", "stream-part"})
 MAX_ECHOES: Final = 256
 """Most secrets of one record that are followed through the rest of it."""
-MAX_SEARCHED: Final = 2**28
-"""Most characters, times secrets, that one record is searched for: some 0.1 s."""
+MAX_SEARCHED: Final = 2**30
+"""Most characters, times spellings of secrets, that one record is searched for: about a second."""
+MORE: Final = ""
+"""Stands among secrets for those that were too many to be told."""
 _ROUNDS: Final = 4
 _FEW: Final = 16
 """So many echoes are searched for at once; more often vanish when whole values are compared."""
-_MIN_QUERY_ECHO: Final = 8
-_ARGUMENTS: Final = (("input", "resource", "arguments"), ("call", "arguments"), ("arguments",))
-_SWEPT: Final = (
-    ("call", "name"),
-    ("call", "rpc_id"),
-    ("call", "meta"),
-    ("call", "other"),
-    ("correlation",),
-    ("input", "resource", "name"),
-    ("request", "path"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +42,7 @@ class Redacted:
     originals: dict[str, Any]
     """By JSON pointer into the record: what stood there. Never to be written in clear."""
     secrets: tuple[str, ...]
-    """Texts to blot out in the records that follow for the same call."""
+    """Texts to blot out in the records that follow for the same call, perhaps with `MORE`."""
 
 
 class Redactor:
@@ -89,24 +82,28 @@ class Redactor:
     def _rounds(
         self, fields: Mapping[str, Any], marks: ToolMarks, also: Collection[str]
     ) -> tuple[Mapping[str, Any], dict[str, Stamp]]:
-        sought = {text: self._ink.stamp("secret", text) for text in also if len(text) >= MIN_ECHO}
+        if MORE in also or len(also) > MAX_FOUND:
+            # An earlier record had more than could be told: nothing that could repeat one stays.
+            return self._once(fields, EVERYTHING, {}, {}, follow=False)
+        sought = {text: self._ink.stamp("secret", text) for text in also if text}
         active: dict[str, Stamp] = {}
         for _ in range(_ROUNDS):
             new, found = self._once(fields, marks, sought, active)
             fresh = {text: stamp for text, stamp in found.items() if text not in sought}
             sought |= fresh
-            left = _left(new, sought, active)
+            left = None if MORE in found else _left(new, sought, active)
             if left is None:
                 break
-            if not left:
+            if not left and all(len(text) >= MIN_ECHO for text in fresh):
                 return new, found
             if len(left) <= _FEW or not fresh:
                 active |= left
             if len(active) > MAX_ECHOES:
                 break
         # Too much to follow: what could repeat a secret goes as a whole.
-        echoes = dict(list(sought.items())[:MAX_ECHOES])
-        return self._once(fields, EVERYTHING, sought, echoes)[0], found
+        longer = [text for text in sought if len(text) >= MIN_ECHO]
+        echoes = {text: sought[text] for text in longer[:MAX_ECHOES]}
+        return self._once(fields, EVERYTHING, sought, echoes, follow=False)[0], found
 
     def _once(
         self,
@@ -114,19 +111,14 @@ class Redactor:
         marks: ToolMarks,
         known: Mapping[str, Stamp],
         echoes: Mapping[str, Stamp],
+        follow: bool = True,
     ) -> tuple[Mapping[str, Any], dict[str, Stamp]]:
-        blotter = Blotter(self._ink, known, echoes)
-        new = fields
-        for path in _ARGUMENTS:
-            new = _edited(new, path, partial(blotter.value, marks=marks.arguments))
-        for path in _SWEPT:
-            new = _edited(new, path, blotter.value)
-        hidden = bool(marks.arguments)
-        for path in (("request", "headers"), ("headers",)):
-            new = _edited(new, path, lambda given: _headers(blotter, given, hidden))
-        new = _edited(new, ("request", "target"), partial(_target, blotter))
-        new = _edited(new, ("body",), partial(_body, blotter, marks))
-        return new, blotter.found
+        """Read a record once; it is as it was, and `MORE` is found, if there were too many."""
+        blotter = Blotter(self._ink, known, echoes, follow)
+        try:
+            return Pass(blotter, marks, fields).redacted(), blotter.found
+        except TooMany:
+            return fields, {**blotter.found, MORE: self._ink.stamp("secret", MORE)}
 
 
 def restore(fields: Mapping[str, Any], originals: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,113 +138,13 @@ def restore(fields: Mapping[str, Any], originals: Mapping[str, Any]) -> dict[str
     return dict(restored)
 
 
-def _edited(
-    fields: Mapping[str, Any], path: tuple[str, ...], change: Callable[[Any], Any]
-) -> Mapping[str, Any]:
-    """Return the fields with one place changed; the very same when nothing stands there."""
-    value: Any = fields
-    for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
-        if value is None:
-            return fields
-    new = change(value)
-    return fields if new is value else dict(replaced(fields, path, new))
-
-
 def _left(
     fields: Mapping[str, Any], sought: Mapping[str, Stamp], active: Mapping[str, Stamp]
 ) -> dict[str, Stamp] | None:
     """Return the secrets that still occur and were not blotted yet; None: too many to say."""
-    waiting = {text: stamp for text, stamp in sought.items() if text not in active}
-    if not waiting:
-        return {}
-    paths = (*_ARGUMENTS, *_SWEPT, ("request", "headers"), ("headers",), ("request", "target"))
-    parts = [json.dumps(part, ensure_ascii=False) for part in (_at(fields, p) for p in paths)]
-    searched = "\n".join([*parts, str(fields.get("body"))])
-    if len(searched) * len(waiting) > MAX_SEARCHED:
-        return None
-    return {
+    waiting = {
         text: stamp
-        for text, stamp in waiting.items()
-        if any(form in searched for form in Blotter.forms(text))
+        for text, stamp in sought.items()
+        if text not in active and len(text) >= MIN_ECHO
     }
-
-
-def _at(fields: Mapping[str, Any], path: tuple[str, ...]) -> Any:
-    value: Any = fields
-    for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value
-
-
-def _headers(blotter: Blotter, headers: Any, hidden: bool) -> Any:
-    """Redact headers; `hidden`: `Mcp-Param-*` repeat arguments of which some are marked."""
-    if not isinstance(headers, Mapping):
-        return blotter.value(headers)
-    new = {
-        name: blotter.whole_text(value, "secret" if _is_parameter(name) else "credential")
-        if isinstance(value, str) and (sweep.names_secret(name) or (hidden and _is_parameter(name)))
-        else blotter.value(value)
-        for name, value in headers.items()
-    }
-    return headers if new == headers else new
-
-
-def _is_parameter(name: str) -> bool:
-    return name.lower().startswith("mcp-param-")
-
-
-def _target(blotter: Blotter, target: Any) -> Any:
-    if not isinstance(target, str):
-        return blotter.value(target)
-    path, mark, query = target.partition("?")
-    pairs = [pair.partition("=") for pair in query.split("&")]
-    hidden = "&".join(
-        blotter.text(name) + equals + (_query_value(blotter, value) if value else "")
-        for name, equals, value in pairs
-    )
-    new = blotter.text(path) + mark + hidden
-    return target if new == target else new
-
-
-def _query_value(blotter: Blotter, value: str) -> str:
-    return blotter.whole_text(value, "secret", min_echo=_MIN_QUERY_ECHO)
-
-
-def _body(blotter: Blotter, marks: ToolMarks, body: Any) -> Any:
-    if not isinstance(body, str) or not body:
-        return body
-    if marks.whole:
-        return blotter.whole_text(body, marks.whole, min_echo=len(body) + 1)
-    if not marks.result and not blotter.needed(body):
-        return body
-    change = partial(_message, blotter, marks)
-    if bodytext.is_event_stream(body):
-        return bodytext.changed_events(body, lambda data: _data(blotter, marks, data), blotter.text)
-    try:
-        return bodytext.changed_json(body, change)
-    except bodytext.Unreadable:
-        return _opaque(blotter, marks, body)
-
-
-def _data(blotter: Blotter, marks: ToolMarks, data: str) -> str:
-    try:
-        return bodytext.changed_json(data, partial(_message, blotter, marks))
-    except bodytext.Unreadable:
-        return _opaque(blotter, marks, data)
-
-
-def _opaque(blotter: Blotter, marks: ToolMarks, text: str) -> str:
-    """Redact a text without structure: where the marks point cannot be told, so it goes whole."""
-    if not marks.result:
-        return blotter.text(text)
-    return blotter.whole_text(text, marks.result[0][1], min_echo=len(text) + 1)
-
-
-def _message(blotter: Blotter, marks: ToolMarks, message: Any) -> Any:
-    """Redact a JSON-RPC message, or a list of them."""
-    if isinstance(message, list):
-        new = [_message(blotter, marks, one) for one in message]
-        return new if any(a is not b for a, b in zip(new, message, strict=True)) else message
-    within = tuple((("result", *path), kind) for path, kind in marks.result) or NONE
-    return blotter.value(message, marks=within)
+    return occurring(waiting, searched(fields), MAX_SEARCHED) if waiting else {}

@@ -33,24 +33,34 @@ class Span(NamedTuple):
 
 
 _SEPARATORS: Final = re.compile(r"[^a-z0-9]+")
-_SECRET_NAMES: Final = frozenset({
-    "cookie", "cookies", "mcpsessionid", "passwords", "pwd",
-    "secrets", "setcookie", "tokens",
-})  # fmt: skip
-_SECRET_ENDINGS: Final = (
-    "accesskey", "apikey", "authorization", "passphrase", "passwd", "password", "privatekey",
-    "secret", "secretkey", "signingkey", "token",
+_ANYWHERE: Final = (
+    "pass word", "pass wd", "pass phrase", "pass code", "credential", "access key", "api key",
+    "private key", "secret key", "signing key", "client secret", "mcp session id",
 )  # fmt: skip
-_NO_SECRET_ENDINGS: Final = ("pagetoken", "progresstoken")
-"""MCP's progress tokens and the cursors of lists are chosen to be shown."""
+"""A name with one of these anywhere in it is a secret's; a separator can stand at each blank."""
+_AT_THE_END: Final = ("authorization", "cookie", "pwd", "secret", "token")
+_ALONE: Final = ("auth",)
+_SHOWN: Final = tuple(
+    f"{word}token"
+    for word in (
+        "page", "progress", "max", "min", "total", "prompt", "completion", "input", "output",
+        "used", "cached", "num", "thinking", "reasoning",
+    )
+)  # fmt: skip
+"""MCP's progress tokens and the cursors of lists are chosen to be shown; others are counted."""
+_FUSED: Final = tuple(words.replace(" ", "") for words in _ANYWHERE)
+_NAME_NEEDLES: Final = frozenset(
+    max(words.split(), key=len) for words in (*_ANYWHERE, *_AT_THE_END, *_ALONE)
+)
 
 
 def names_secret(name: str) -> bool:
     """Say whether a member of this name holds a secret, whatever its value looks like."""
     plain = _SEPARATORS.sub("", name.lower()) if len(name) <= 128 else ""
-    return plain in _SECRET_NAMES or (
-        plain.endswith(_SECRET_ENDINGS) and not plain.endswith(_NO_SECRET_ENDINGS)
-    )
+    stem = plain.rstrip("0123456789").removesuffix("s")
+    if stem in _ALONE or any(words in plain for words in _FUSED):
+        return True
+    return stem.endswith(_AT_THE_END) and not stem.endswith(_SHOWN)
 
 
 class _Shape(NamedTuple):
@@ -75,7 +85,7 @@ _VALUE: Final = (
     r"""|([^\s"'\\&,;<>{}\[\]()]++))"""
 )
 _NAME: Final = (
-    r"(?:pass(?:word|wd|phrase)|pwd|secret|token|api[_ -]?key|authorization|cookie"
+    r"(?:pass(?:word|wd|phrase|code)|pwd|secret|token|api[_ -]?key|authorization|cookie|credential"
     r"|(?:access|account|private|secret|signing|shared)[_ -]?key|accesssignature)"
 )
 _SHAPES: Final = (
@@ -112,7 +122,7 @@ _SHAPES: Final = (
             r"[A-Za-z0-9_-]{20,}"
         ),
     ),
-    _Shape(("sg.",), re.compile(r"SG\.[A-Za-z0-9_-]{16,64}\.[A-Za-z0-9_-]{16,}")),
+    _Shape(("sg.",), re.compile(r"SG\.[A-Za-z0-9_-]{16,64}+\.[A-Za-z0-9_-]{16,}")),
     _Shape(("eyj",), re.compile(r"eyJ[A-Za-z0-9_-]{5,}+(?:\.[A-Za-z0-9_-]*+)*+"), _jwt),
     _Shape(
         ("private key",),
@@ -123,13 +133,24 @@ _SHAPES: Final = (
     ),
     _Shape(
         ("bearer", "basic", "dpop"),
-        re.compile(r"(?i)(?:bearer|basic|dpop)[ \t]{1,8}([A-Za-z0-9._~+/=-]{8,}+)"),
+        re.compile(r"(?i)(?:bearer|basic|dpop)[ \t]{1,8}+([A-Za-z0-9._~+/=-]{8,}+)"),
         _varied,
     ),
     _Shape(
-        ("pass", "pwd", "secret", "token", "key", "authorization", "cookie", "accesssignature"),
+        (
+            "pass",
+            "pwd",
+            "secret",
+            "token",
+            "key",
+            "authorization",
+            "cookie",
+            "credential",
+            "accesssignature",
+        ),  # fmt: skip
         re.compile(
-            rf"""(?i){_NAME}s?\\{{0,8}}["']?[ \t]{{0,4}}(?::=|=>|[:=])[ \t]{{0,4}}{_VALUE}"""
+            rf"""(?i){_NAME}s?[0-9]{{0,2}}\\{{0,8}}["']?[ \t]{{0,4}}+"""
+            rf"""(?::=|=>|[:=])[ \t]{{0,4}}{_VALUE}"""
         ),
         lambda text: text.lower() not in ("bearer", "basic", "dpop", "true", "false", "null"),
     ),
@@ -142,7 +163,7 @@ _SHAPES: Final = (
     ),
     _Shape(
         ("://",),
-        re.compile(r"://([^\s/?#@\"'\\<>]{1,512}@)"),
+        re.compile(r"://([^\s/?#@\"'\\<>]{1,512}+@)"),
     ),
 )
 
@@ -151,8 +172,8 @@ _FORMS: Final = re.compile(
     r"(?<![0-9A-Za-z])(?:"
     r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"  # UUID
     r"|[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"  # traceparent, W3C Trace Context
-    r"|(?:hmac-)?sha(?:256|384|512):[0-9a-f]{64,128}"
-    r"|spiffe://[a-z0-9._-]{1,255}[A-Za-z0-9._/-]{0,2048}"
+    r"|(?:hmac-)?sha(?:256|384|512):[0-9a-f]{64,128}+"
+    r"|spiffe://[a-z0-9._-]{1,255}+(?:/[A-Za-z0-9._/-]{0,2048}+)?+"
     r")(?![0-9A-Za-z])"
 )
 """What is no secret by its form, though it is long and looks random; times are too short to be."""
@@ -164,7 +185,9 @@ _RUN_BYTES: Final = bytes(
     for code in range(256)
 )
 _LONG_RUN: Final = b"x" * MIN_RUN
-_NEEDLES: Final = tuple({needle for shape in _SHAPES for needle in shape.needles} - {"gh", "gl"})
+_NEEDLES: Final = tuple(
+    ({needle for shape in _SHAPES for needle in shape.needles} | _NAME_NEEDLES) - {"gh", "gl"}
+)
 _SHORT_NEEDLES: Final = ("gl", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_")
 _MIN_TEXT: Final = 5
 """No shape fits into a shorter text than `pwd=1`."""

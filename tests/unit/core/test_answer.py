@@ -35,6 +35,7 @@ def test_an_answer_is_recorded_whole() -> None:
         "body_bytes": 2,
         "body_digest": digest(b"{}"),
         "body": "{}",
+        "body_exact": True,
         "blob": None,
         "truncated": False,
         "parts": 0,
@@ -94,10 +95,11 @@ def test_a_body_is_kept_up_to_the_limit_and_never_in_part(
     assert (record["body_bytes"], record["body_digest"]) == (length, digest(body))
 
 
-def test_a_body_that_is_not_text_is_only_digested() -> None:
-    """House: a record is JSON; the digest still covers the bytes, of which none was cut."""
-    record = outcome(tallied(b"\xff\xfe"))
-    assert (record["body"], record["body_bytes"], record["truncated"]) == (None, 2, False)
+def test_a_body_that_is_not_text_is_spelled_with_escapes() -> None:
+    """House: a record is JSON; the digest still covers the bytes."""
+    record = outcome(tallied("é".encode() + b"\xff!"))
+    assert (record["body"], record["body_exact"]) == ("é\\xff!", False)
+    assert (record["body_digest"], record["truncated"]) == (digest(b"\xc3\xa9\xff!"), False)
 
 
 def test_a_character_cut_by_a_chunk_border_is_still_text() -> None:
@@ -116,18 +118,19 @@ def test_headers_are_copied_when_they_are_taken() -> None:
 @pytest.mark.parametrize(
     ("size", "age", "due"),
     [
-        (0, 10 * PART_NS, False),
-        (PART_BYTES - 1, 0, False),
-        (PART_BYTES, 0, True),
-        (1, PART_NS - 1, False),
-        (1, PART_NS, True),
+        (0, 10 * PART_NS, None),
+        (PART_BYTES - 1, 0, PART_NS),
+        (PART_BYTES, 0, 0),
+        (1, PART_NS - 1, 1),
+        (1, PART_NS, 0),
+        (1, PART_NS + 1, 0),
     ],
 )
-def test_a_part_is_due_when_it_is_large_or_old(size: int, age: int, due: bool) -> None:
+def test_a_part_is_due_when_it_is_large_or_old(size: int, age: int, due: int | None) -> None:
     """House, evidence: one part a MiB or 5 s, and none of nothing."""
     tally = Tally()
     tally.add(b"x" * size, 7)
-    assert tally.part_due(7 + age) is due
+    assert tally.part_due_in(7 + age) == due
 
 
 def test_a_part_says_where_it_stands_in_the_body() -> None:
@@ -141,6 +144,7 @@ def test_a_part_says_where_it_stands_in_the_body() -> None:
         "bytes": 3,
         "digest": digest(b"two"),
         "body": "two",
+        "body_exact": True,
         "blob": None,
         "truncated": False,
     }

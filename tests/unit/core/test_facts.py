@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from gateway.core.answer import KEPT_BYTES
 from gateway.core.approval import Approval, Situation
 from gateway.core.decision import Decision, Deny
 from gateway.core.document import decision_input
@@ -10,7 +11,7 @@ from gateway.core.facts import STEPS, Trail, decided, returned
 from gateway.core.trace import correlation
 from gateway.wire import mcp
 from tests.fakes import CLAIMS, PERMIT
-from tests.pipeline.line import CANARY, DENY, HOLD, request, resources_read
+from tests.pipeline.line import CANARY, DENY, HOLD, request, resources_read, tools_call
 
 BEGAN = 1_795_510_800_123_456_789
 
@@ -65,6 +66,9 @@ def test_an_intent_is_recorded_whole() -> None:
             "action": "tools/call",
             "resource_type": "tool",
             "name": "crm.read",
+            "arguments": None,
+            "other": None,
+            "meta": None,
             "definition_digest": None,
         },
         "decision": {
@@ -122,6 +126,39 @@ def test_a_refusal_has_the_members_of_an_intent_however_early_it_comes(early: Tr
     for part in ("correlation", "request", "decision", "credential", "timings"):
         assert list(refusal[part]) == list(intent[part])
     assert refusal["decision"]["effect"] == "deny"
+
+
+def test_all_that_a_message_says_is_recorded() -> None:
+    """House: what is forwarded is in the record; arguments only where `input` has none."""
+    body = tools_call(requestState="s", inputResponses={"q": 1}, _meta={"x-note": "m"})
+    asked = request(body)
+    call = mcp.decode(asked)
+    early = decided(Trail("call-1", BEGAN, 0, asked, call), DENY)["call"]
+    assert early["arguments"] == {"customer": "c-1"}
+    assert early["other"] == {"requestState": "s", "inputResponses": {"q": 1}}
+    assert early["meta"] == {"x-note": "m"}
+    document = decision_input(call, CLAIMS, Situation(), "call-1", BEGAN)
+    late = decided(Trail("call-1", BEGAN, 0, asked, call, CLAIMS, None, document), PERMIT)["call"]
+    assert late == {**early, "arguments": None}
+
+
+@pytest.mark.parametrize("part", [{"result": {"action": "accept"}}, {"error": {"code": 1}}])
+def test_the_response_of_a_client_is_recorded(part: dict[str, object]) -> None:
+    """House: it is forwarded, and its id says what it answers."""
+    asked = request(json.dumps({"jsonrpc": "2.0", "id": 3, **part}).encode())
+    recorded = decided(Trail("call-1", BEGAN, 0, asked, mcp.decode(asked), CLAIMS), PERMIT)["call"]
+    assert (recorded["rpc_id"], recorded["other"]) == (None, {"id": 3, **part})
+
+
+def test_of_a_long_message_of_nobody_only_the_digest_is_recorded() -> None:
+    """House: nobody may fill the disk without an identity."""
+    asked = request(tools_call(arguments={"a": "x" * KEPT_BYTES}, _meta={"b": 1}, task={}))
+    nobody = Trail("call-1", BEGAN, 0, asked, mcp.decode(asked))
+    recorded = decided(nobody, DENY)["call"]
+    assert [recorded[name] for name in ("arguments", "other", "meta")] == [None, None, None]
+    nobody.claims = CLAIMS
+    recorded = decided(nobody, DENY)["call"]
+    assert None not in [recorded[name] for name in ("arguments", "other", "meta")]
 
 
 @pytest.mark.parametrize("decision", [PERMIT, DENY, HOLD], ids=["permit", "deny", "hold"])

@@ -37,6 +37,7 @@ PURE = {
     "uuid.UUID",
     "orjson",
     "rfc8785",
+    "binascii",
     "cryptography.exceptions",
     "cryptography.hazmat.primitives.asymmetric.ed25519",
 }

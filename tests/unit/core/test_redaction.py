@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.blotter import MAX_FOUND, MAX_STAMPS
 from gateway.core.canonical import canonical, dumps
 from gateway.core.errors import VerificationError
-from gateway.core.redaction import MAX_ECHOES, Redacted, Redactor, restore
+from gateway.core.redaction import MAX_ECHOES, MORE, Redacted, Redactor, restore
 
 KEY = b"k" * 32
 SYSTEMS: dict[str, Any] = {
@@ -261,6 +262,68 @@ def test_more_secrets_than_can_be_followed_take_the_whole_body_along(filler: int
     assert said.fields["body"].startswith("[redacted secret ")
 
 
+def test_more_secrets_than_can_be_told_take_the_whole_body_along_unread() -> None:
+    """House: a body of nothing else must not cost a multiple of itself, nor come back in clear."""
+    body = json.dumps({"result": [{"password": f"p{i:06}"} for i in range(60_000)]})
+    said = redact(outcome(body, tool="plain"), "outcome")
+    assert said.fields["body"] == text_of(body, "secret")
+    assert MORE in said.secrets
+    assert len(said.secrets) <= MAX_FOUND + 2
+
+
+def test_more_places_than_can_be_marked_take_the_whole_body_along() -> None:
+    """House: each marker is longer than what it stands for."""
+    body = json.dumps({"result": "pwd=a " * (MAX_STAMPS + 1)})
+    said = redact(outcome(body, tool="plain"), "outcome")
+    assert said.fields["body"] == text_of(body, "secret")
+    assert MORE in said.secrets
+    after = redact(outcome("plain words", tool="plain"), "outcome", also=said.secrets)
+    assert after.fields["body"] == text_of("plain words", "secret")
+
+
+def test_after_more_than_can_be_told_the_answer_goes_as_a_whole() -> None:
+    """House: it can repeat a secret that was not read."""
+    given = {"x": [{"password": f"p{i:06}"} for i in range(MAX_FOUND + 100)]}
+    asked = redact(intent(given, name="plain"))
+    assert arguments(asked) == value_of(given, "secret")
+    last = f"it was p{MAX_FOUND + 99:06}"
+    answer = redact(outcome(last, tool="plain"), "outcome", also=asked.secrets)
+    assert answer.fields["body"] == text_of(last, "secret")
+
+
+def test_a_short_marked_value_goes_where_a_whole_value_equals_it() -> None:
+    """House: a code of three digits is one beside the place that is marked, too."""
+    said = arguments(redact(intent({"pin": "123", "copy": ["123"], "n": 123, "text": "1234"})))
+    assert said["copy"] == [text_of("123", "secret")]
+    assert (said["n"], said["text"]) == (123, "1234")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"password": {"value": "tiger12"}},
+        {"tokens": [{"v": "tiger12"}]},
+        {"api_keys": ["tiger12"]},
+        {"headers": [{"name": "authorization", "value": "tiger12"}]},
+        {"tags": [{"Key": "DB_PASSWORD", "Value": "tiger12"}]},
+        {"x": '{"password":{"value":"tiger12"}}'},
+        {"credentials": {"user": "u", "pw": "tiger12"}, "note": "it is tiger12"},
+        {"env": ["DB_PASSCODE=tiger12", "passwd2: tiger12"]},
+    ],
+)
+def test_what_stands_under_a_secret_name_goes_as_a_whole(given: Any) -> None:
+    """House: whatever its form, and wherever it is repeated."""
+    assert "tiger12" not in str(redact(intent(given, name="plain")).fields)
+    assert "tiger12" not in str(redact(outcome(given, tool="plain"), "outcome").fields)
+
+
+def test_words_of_a_schema_under_a_secret_name_stay_elsewhere() -> None:
+    """House: a tool's description says `password: {type: string}`."""
+    given = {"password": {"type": "string"}, "max_tokens": 4096, "kind": "string"}
+    said = arguments(redact(intent(given, name="plain")))
+    assert (said["kind"], said["max_tokens"]) == ("string", 4096)
+
+
 # --- places ---
 
 
@@ -268,7 +331,7 @@ def test_the_values_of_a_query_go_and_its_names_stay() -> None:
     """House: nobody can tell which value of a query is a secret."""
     said = redact(intent(target="/crm/mcp?key=k-1&v=&flag&a=b=c")).fields["request"]["target"]
     key, rest = text_of("k-1", "secret"), text_of("b=c", "secret")
-    assert said == f"/crm/mcp?key={key}&v=&flag&a={rest}"
+    assert said == f"/crm/mcp?key={key}&v=&{text_of('flag', 'secret')}&a={rest}"
 
 
 def test_the_userinfo_of_a_url_goes() -> None:

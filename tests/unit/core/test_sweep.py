@@ -153,6 +153,10 @@ def test_hardly_any_random_run_is_missed(alphabet: str) -> None:
         "a", "eyJ", "-----BEGIN", "-----BEGIN PRIVATE KEY", "-----BEGIN A ", "password=", "token\\",
         '"token":"', "secret='", "sk-", "://", "://a", "bearer ", "Basic \t", "AKIA", "SG.", "gla",
         "A1b", "0-", "sha256:", "spiffe://a", "x-amz-", "&sig", "2026-11-24T09:", "eyJ.",
+        " spiffe://" + "a" * 2310, " spiffe://" + "a/" * 1150, "SG." + "a" * 64,
+        " sha256:" + "0" * 127, "://" + "a" * 512, "-----END" + " A" * 20, "bearer" + " " * 9,
+        "tokens99" + "\\" * 8 + "\"    ", "AKIA" + "A" * 15 + "a", "gl" + "a" * 6, "a" * 40 + "_",
+        "x-amz-signature", "eyJaaaaa.", "github_pat_" + "a" * 15 + ".", "-----BEGIN" + " A" * 20,
     ],
 )  # fmt: skip
 def test_a_hostile_text_takes_linear_time(piece: str) -> None:
@@ -160,7 +164,7 @@ def test_a_hostile_text_takes_linear_time(piece: str) -> None:
     text = (piece * 2**20)[: 2**20]
     began = time.process_time()
     find(text)
-    assert time.process_time() - began < 3
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize("token", TOKENS, ids=lambda token: token[:12])
@@ -176,6 +180,8 @@ def test_the_quick_look_misses_nothing_that_is_found(token: str) -> None:
         "password", "Passwd", "db_password", "SECRET", "clientSecret", "token", "access-token",
         "refresh_token", "api_key", "apiKey", "API KEY", "Authorization", "proxy-authorization",
         "private_key", "cookie", "Set-Cookie", "mcp-session-id", "x-api-key", "githubToken",
+        "db_pwd", "api_keys", "access_tokens", "client_secrets", "passcode", "credential",
+        "credentials", "private_key_pem", "password_confirm", "passwd2", "auth", "tokens",
     ],
 )  # fmt: skip
 def test_a_name_can_say_that_its_value_is_secret(name: str) -> None:
@@ -185,7 +191,18 @@ def test_a_name_can_say_that_its_value_is_secret(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["tokens_used", "max_tokens_total", "progressToken", "nextPageToken", "key", "secretary"],
+    [
+        "tokens_used",
+        "max_tokens_total",
+        "max_tokens",
+        "total_tokens",
+        "progressToken",
+        "nextPageToken",
+        "key",
+        "secretary",
+        "author",
+        "authority",
+    ],  # fmt: skip
 )
 def test_a_name_that_only_resembles_one_says_nothing(name: str) -> None:
     """House: MCP's progress tokens and cursors are chosen to be shown."""

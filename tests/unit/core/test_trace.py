@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from gateway.core.call import ToolCall
+from gateway.core.canonical import digest
 from gateway.core.trace import MAX_CLAIMED, MAX_TRACESTATE, claimed, correlation
 from gateway.wire import mcp
 from tests.pipeline.line import request, tools_call
@@ -102,10 +103,11 @@ def test_a_claim_that_is_no_text_is_null(value: Any) -> None:
     assert said({**claims, **dict.fromkeys(infos, value)})["task"] is None
 
 
-def test_a_long_claim_is_cut_and_shows_it() -> None:
-    """House: nobody may fill the disk with claims."""
+def test_of_a_long_claim_only_the_digest_is_kept() -> None:
+    """House: nobody may fill the disk with claims; a cut secret would not be known for one."""
     assert claimed("x" * MAX_CLAIMED) == "x" * MAX_CLAIMED
-    assert claimed("x" * (MAX_CLAIMED + 1)) == "x" * (MAX_CLAIMED - 1) + "…"
+    assert claimed("x" * (MAX_CLAIMED + 1)) == digest(b"x" * (MAX_CLAIMED + 1))
+    assert claimed("\ud800" * (MAX_CLAIMED + 1)) is not None
     keys = ("traceparent", "tracestate", "bailiwick/parent-call", "bailiwick/run")
     long: dict[str, Any] = dict.fromkeys((*keys, "bailiwick/prompt-digest"), "x" * 9999)
     long["io.modelcontextprotocol/clientInfo"] = {"name": "x" * 9999, "version": "x" * 9999}
