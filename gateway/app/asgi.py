@@ -13,7 +13,7 @@ import anyio
 
 from gateway.app.body import Receive, read_body
 from gateway.core.call import Request
-from gateway.core.canonical import dumps
+from gateway.core.canonical import digest, dumps
 from gateway.core.claims import UnverifiedToken
 from gateway.core.errors import AdmissionRefused, WireError
 from gateway.pipeline import walk
@@ -100,10 +100,15 @@ class App:
 
 
 def _target(head: Head) -> str:
-    """Return the target for the record, cut: nobody may fill the disk without a credential."""
+    """Return the target for the record; of a long one only its digest.
+
+    Nobody may fill the disk without a credential, and a cut would leave the half of a secret that
+    redaction does not know for one.
+    """
     target = head.raw_path + (b"?" + head.query if head.query else b"")
-    shown = target[:MAX_TARGET].decode("latin-1")
-    return shown + "…" if len(target) > MAX_TARGET else shown
+    if len(target) > MAX_TARGET:
+        return f"{len(target)} bytes, {digest(target)}"
+    return target.decode("latin-1")
 
 
 def _without_credential(headers: Mapping[str, str]) -> dict[str, str]:

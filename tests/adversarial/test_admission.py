@@ -3,6 +3,7 @@
 The probes of the threat model's first table, sent byte by byte to the real listener.
 """
 
+import hashlib
 import json
 import socket
 
@@ -173,6 +174,15 @@ def test_an_anonymous_request_writes_little_however_large_it_is(allowing):
         assert send(allowing.url, probe).status in (400, 401, 404, 431)
     grown = sum(path.stat().st_size for path in folder.glob("*.jsonl")) - before
     assert grown < 7 * 10_000
+
+
+def test_of_a_long_target_only_the_digest_is_recorded(allowing):
+    """House: a cut target would keep the half of a secret, which nobody knows for one."""
+    target = "/company/mcp?" + "x" * 220 + "AKIAIOSFODNN7EXAMPLE" + "y" * 100
+    send(allowing.url, request(allowing.url, PING, target=target))
+    recorded = allowing.records("refusal")[-1]["request"]["target"]
+    digest = hashlib.sha256(target.encode()).hexdigest()
+    assert recorded == f"{len(target)} bytes, sha256:{digest}"
 
 
 def test_a_large_hostile_body_does_not_stop_the_others(allowing):
