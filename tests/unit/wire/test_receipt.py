@@ -221,7 +221,10 @@ def test_only_the_receipt_differs_for_a_client_whatever_the_result(
     whole = result if meta is None else {**result, "_meta": meta}
     message = {"jsonrpc": "2.0", "id": 1, "result": whole}
     sent = json.dumps(message, indent=indent, ensure_ascii=ascii_only).encode()
-    spliced = with_receipt(sent, RECEIPT)
+    try:
+        spliced = with_receipt(sent, RECEIPT)
+    except UpstreamError:
+        return  # Ambiguous keys, and an escape that could spell ours: both are tested above.
     if spliced == sent:
         return  # Ambiguous keys; what those are is tested above.
     got = json.loads(spliced)
