@@ -11,6 +11,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 MIN_RUN: Final = 24
@@ -54,8 +55,21 @@ _NAME_NEEDLES: Final = frozenset(
 )
 
 
+_USUAL_NAME: Final = 64
+
+
 def names_secret(name: str) -> bool:
     """Say whether a member of this name holds a secret, whatever its value looks like."""
+    # The same few names come in every record; what is long is not remembered, or it could fill us.
+    return _usual_name(name) if len(name) <= _USUAL_NAME else _secret_name(name)
+
+
+@lru_cache(maxsize=2048)
+def _usual_name(name: str) -> bool:
+    return _secret_name(name)
+
+
+def _secret_name(name: str) -> bool:
     plain = _SEPARATORS.sub("", name.lower()) if len(name) <= 128 else ""
     stem = plain.rstrip("0123456789").removesuffix("s")
     if stem in _ALONE or any(words in plain for words in _FUSED):
@@ -189,6 +203,7 @@ _NEEDLES: Final = tuple(
     ({needle for shape in _SHAPES for needle in shape.needles} | _NAME_NEEDLES) - {"gh", "gl"}
 )
 _SHORT_NEEDLES: Final = ("gl", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_")
+_ALL_NEEDLES: Final = (*_NEEDLES, *_SHORT_NEEDLES)
 _MIN_TEXT: Final = 5
 """No shape fits into a shorter text than `pwd=1`."""
 _MIN_NAME: Final = 16
@@ -199,8 +214,14 @@ def suspicious(text: str) -> bool:
     """Say quickly whether `find` could find anything; true says nothing, false is certain."""
     if len(text) < _MIN_TEXT or (len(text) < _MIN_NAME and text.isidentifier()):
         return False
+    if _has_run(text):
+        return True
     lowered = text.lower()
-    return _has_run(text) or any(n in lowered for n in (*_NEEDLES, *_SHORT_NEEDLES))
+    # A loop: this is asked of every text of every record, and a generator costs twice as much.
+    for needle in _ALL_NEEDLES:
+        if needle in lowered:
+            return True
+    return False
 
 
 def find(text: str) -> list[Span]:
