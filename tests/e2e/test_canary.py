@@ -11,10 +11,12 @@ from typing import Any
 
 import httpx
 import pytest
+from jsonschema import Draft202012Validator
 
 from gateway import starter
 from gateway.core.record import Record
 from gateway.evidence.opened import open_record
+from gateway.evidence.schema import record_schema
 from gateway.evidence.sealing import generate
 from gateway.evidence.segments import records
 from tests.e2e.gateways import RunningGateway, free_port, gateway
@@ -174,3 +176,10 @@ def test_a_responder_with_the_key_sees_what_was_sealed(run: Run) -> None:
 def opened_text(run: Run, record: Record) -> str:
     """Return a record as the responder sees it, as JSON."""
     return json.dumps(open_record(run.folder / "evidence", record, run.private_key))
+
+
+def test_redacted_records_are_what_the_schema_says(run: Run) -> None:
+    """Issue: one JSON Schema, held against real records."""
+    validator = Draft202012Validator(record_schema())
+    for record in records(run.folder / "evidence"):
+        validator.validate(dict(record.fields))
