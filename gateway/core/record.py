@@ -17,7 +17,8 @@ VERSION: Final = 1
 """Version of the record format, the member `v` of every record."""
 DEPTH: Final = 2 * MAX_DEPTH
 """Deepest nesting of a record, which holds a whole body further down."""
-NO_PREV: Final = "sha256:" + "0" * 64
+_SPELLED: Final = "sha256:"
+NO_PREV: Final = _SPELLED + "0" * 64
 """`prev` of the first record of a log."""
 KINDS: Final = frozenset(
     {
@@ -80,9 +81,19 @@ def encode(seq: int, prev: str, kind: str, fields: Mapping[str, Any]) -> bytes:
     return dumps({**envelope, **fields, **envelope})
 
 
+def hash_text(value: bytes) -> str:
+    """Return a hash of the tree as records spell it, `sha256:<hex>`."""
+    return _SPELLED + value.hex()
+
+
+def hash_bytes(text: str) -> bytes:
+    """Return the bytes of a hash that `hash_text` spelled."""
+    return bytes.fromhex(text.removeprefix(_SPELLED))
+
+
 def leaf_hash(line: bytes) -> str:
     """Return the RFC 6962 leaf hash of a line, as `sha256:<hex>`."""
-    return "sha256:" + hashlib.sha256(b"\x00" + line).hexdigest()
+    return _SPELLED + hashlib.sha256(b"\x00" + line).hexdigest()
 
 
 def decode(line: bytes) -> Record:

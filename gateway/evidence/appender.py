@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.core.instant import iso
+from gateway.core.record import hash_text
 from gateway.evidence.disk import Disk, sync_folder
 from gateway.evidence.draft import Answer, Draft, Entry, NotWritten
 from gateway.evidence.logfile import LogFile
@@ -155,7 +156,7 @@ class Appender:
         return {"time": iso(self._clock.wall_ns()), "monotonic_ns": self._clock.monotonic_ns()}
 
     def _segment_fields(self) -> dict[str, Any]:
-        root = _text(self.frontier.root())
+        root = hash_text(self.frontier.root())
         before = {"segment": name(self.first_seq), "root": root} if self._seq else None
         return {
             **self._times(),
@@ -189,7 +190,7 @@ class Appender:
 
     def _seal(self) -> None:
         draft = Draft(self.signer.origin, self._seq, self._prev)
-        root = _text(self.frontier.root())
+        root = hash_text(self.frontier.root())
         draft.link("seal", {**self._times(), "first_seq": self.first_seq, "root": root})
         self._commit(draft, sync=True)
         self._sealed = True
@@ -230,7 +231,3 @@ class Appender:
                 self._open_calls[str(fields.get("call_id"))] = None
             elif kind == "outcome":
                 self._open_calls.pop(str(fields.get("call_id")), None)
-
-
-def _text(root: bytes) -> str:
-    return "sha256:" + root.hex()

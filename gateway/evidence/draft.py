@@ -13,7 +13,7 @@ from typing import Any, Final
 from gateway.core.canonical import MAX_DEPTH
 from gateway.core.errors import VerificationError
 from gateway.core.merkle import leaf_hash
-from gateway.core.record import KINDS, Receipt, decode, encode
+from gateway.core.record import KINDS, Receipt, decode, encode, hash_text
 from gateway.evidence.segments import MAX_LINE_BYTES
 
 Entry = tuple[str, Mapping[str, Any]]
@@ -75,7 +75,7 @@ class Draft:
         leaf = leaf_hash(line)
         self.lines.append(line)
         self.leaves.append(leaf)
-        self.seq, self.prev = self.seq + 1, "sha256:" + leaf.hex()
+        self.seq, self.prev = self.seq + 1, hash_text(leaf)
         return self.prev
 
 

@@ -22,7 +22,7 @@ from typing import Any, Final
 from gateway.core.checkpoint import Checkpoint
 from gateway.core.errors import VerificationError
 from gateway.core.merkle import Frontier
-from gateway.core.record import NO_PREV, Record, decode
+from gateway.core.record import NO_PREV, Record, decode, hash_bytes
 from gateway.evidence.chain import Chain, read
 from gateway.evidence.disk import sync_folder
 from gateway.evidence.heads import cut_torn
@@ -187,7 +187,7 @@ def _scan(paths: list[Path], tree: NodeFile, newest: Checkpoint | None) -> tuple
         _check_root(end.frontier, newest)
         end.refuse_misplaced(record, f"{path.name}, line {number}")
         end.keep(record)
-        tree.add(end.frontier.append(bytes.fromhex(record.leaf_hash[7:])))
+        tree.add(end.frontier.append(hash_bytes(record.leaf_hash)))
         good += len(raw)
     _check_root(end.frontier, newest)
     tree.flush()

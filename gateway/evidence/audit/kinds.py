@@ -16,7 +16,7 @@ from typing import Any, Final
 from gateway.core.errors import VerificationError
 from gateway.core.merkle import Frontier
 from gateway.core.note import ED25519, VerifierKey
-from gateway.core.record import NO_PREV, Record
+from gateway.core.record import NO_PREV, Record, hash_text
 from gateway.evidence.audit.fault import Faulty
 from gateway.evidence.audit.files import check_blob
 from gateway.evidence.audit.runs import gap, start, stop
@@ -80,7 +80,7 @@ def _beginning(record: Record) -> Beginning:
     previous = None
     if seq:
         previous = segment_seq(before["segment"])
-        if before["root"] != _text(frontier.root()) or previous is None or previous >= seq:
+        if before["root"] != hash_text(frontier.root()) or previous is None or previous >= seq:
             raise ValueError("previous")
     return Beginning(
         record.prev, frontier, named, previous, fields["origin"], epoch, str(fields["key"])
@@ -105,7 +105,7 @@ def _segment(state: State, _: Mapping[str, Any]) -> None:
 
 def _seal(state: State, fields: Mapping[str, Any]) -> None:
     """6. A seal names its segment and the root of everything before it."""
-    if fields.get("first_seq") != state.first or fields.get("root") != _text(state.root()):
+    if fields.get("first_seq") != state.first or fields.get("root") != hash_text(state.root()):
         raise state.fault("segment_mismatch", "the seal does not agree with what it seals")
     state.sealed = True
 
@@ -196,10 +196,6 @@ def _key(vkey: Any, origin: str) -> VerifierKey:
     if verifier.name != origin or verifier.algorithm != ED25519:
         raise ValueError("the key of another log")
     return verifier
-
-
-def _text(root: bytes) -> str:
-    return "sha256:" + root.hex()
 
 
 Rule = Callable[[State, Mapping[str, Any]], None]

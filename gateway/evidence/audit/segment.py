@@ -17,7 +17,7 @@ from typing import Any, Final
 from gateway.core.canonical import loads_exact
 from gateway.core.errors import VerificationError
 from gateway.core.note import VerifierKey
-from gateway.core.record import DEPTH, KINDS, VERSION, Receipt, leaf_hash, members
+from gateway.core.record import DEPTH, KINDS, VERSION, Receipt, hash_bytes, leaf_hash, members
 from gateway.evidence.audit.clock import Clock
 from gateway.evidence.audit.fault import Faulty, faulty
 from gateway.evidence.audit.files import damaged, digest_of
@@ -222,7 +222,7 @@ class _Walk:
         if self.claim and self.claim[0] == self.first:
             self._check_claims(self.first)
         grown = self.beginning.frontier.copy()
-        grown.append(bytes.fromhex(record.leaf_hash[7:]))
+        grown.append(hash_bytes(record.leaf_hash))
         self.state.peaks = list(grown.peaks)
         self.prev, self.count = record.leaf_hash, 1
         self.kinds["segment"] = 1
