@@ -1,9 +1,9 @@
 """`bailiwick evidence`: verify the log, and look at it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
@@ -127,15 +127,25 @@ def show(
 ) -> None:
     """Print one record as JSON."""
     where = log_of(settings, folder)
+    print_record(record_at(where, seq).fields, decision_input)
+
+
+def record_at(where: Path, seq: int) -> Record:
+    """Return a record of the log, or say that there is none: exit status 1."""
     with reading(where):
         record = find.by_seq(where, seq)
     if record is None:
         output.note(f"there is no record {seq}")
         raise typer.Exit(1)
-    if decision_input and not record.fields.get("input"):
-        output.note(f"record {seq} holds no decision input")
+    return record
+
+
+def print_record(fields: Mapping[str, Any], decision_input: bool) -> None:
+    """Print a record, or only the decision input in it; exit status 1 if it holds none."""
+    if decision_input and not fields.get("input"):
+        output.note(f"record {fields['seq']} holds no decision input")
         raise typer.Exit(1)
-    output.as_indented_json(record.fields["input"] if decision_input else dict(record.fields))
+    output.as_indented_json(fields["input"] if decision_input else dict(fields))
 
 
 def log_of(settings: Path, folder: Path | None) -> Path:

@@ -6,10 +6,9 @@ from typing import Annotated
 import typer
 
 from gateway.cli import output
-from gateway.cli.evidence import Folder, log_of, reading
+from gateway.cli.evidence import Folder, log_of, print_record, record_at
 from gateway.cli.options import DEFAULT_SETTINGS, SettingsPath
 from gateway.core.errors import EvidenceUnavailable, SettingsError
-from gateway.evidence import find
 from gateway.evidence.opened import open_record
 from gateway.evidence.schema import record_schema
 
@@ -35,20 +34,13 @@ def open_sealed(
         private = key.read_text("ascii")
     except (OSError, UnicodeDecodeError) as exc:
         raise SettingsError(f"{key}: the key cannot be read") from exc
-    with reading(where):
-        record = find.by_seq(where, seq)
-        if record is None:
-            output.note(f"there is no record {seq}")
-            raise typer.Exit(1)
+    record = record_at(where, seq)
     # Not while `reading`: a key that does not fit is no damage.
     try:
         fields = open_record(where, record, private)
     except OSError as exc:
         raise EvidenceUnavailable(f"{exc.filename}: cannot be read ({exc.strerror})") from exc
-    if decision_input and not fields.get("input"):
-        output.note(f"record {seq} holds no decision input")
-        raise typer.Exit(1)
-    output.as_indented_json(fields["input"] if decision_input else fields)
+    print_record(fields, decision_input)
 
 
 def schema() -> None:
