@@ -132,7 +132,8 @@ class Recorder:
         self, kept: dict[str, Any], body: str, originals: dict[str, Any], info: bytes
     ) -> None:
         """Move a long body into a blob: sealed if there is a key for it, else as redacted."""
-        if len(body.encode("utf-8")) <= KEPT_BYTES:
+        # A long body is not encoded here just to see that it is long.
+        if len(body) <= KEPT_BYTES and len(body.encode("utf-8")) <= KEPT_BYTES:
             return
         stored, mac = await self._heavily(
             partial(self._stored, body, str(kept["body"]), info), len(body)
