@@ -1,6 +1,5 @@
 """`bailiwick evidence keygen|rotate-key|vkey|responder-key`: the keys around the evidence."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +8,7 @@ import typer
 from gateway.cli import output
 from gateway.cli.options import DEFAULT_SETTINGS, SettingsPath
 from gateway.core.errors import SettingsError
-from gateway.evidence.disk import sync_folder
+from gateway.evidence.disk import write_new
 from gateway.evidence.keeping import origin_of
 from gateway.evidence.sealing import generate
 from gateway.evidence.signer import KeyRing, add_epoch, create_keys
@@ -83,22 +82,3 @@ def responder_key(
         raise SettingsError(f"{exc.filename}: cannot be written ({exc.strerror})") from exc
     output.say(f"wrote {file}")
     output.say(f"wrote {beside}")
-
-
-def write_new(path: Path, data: bytes) -> None:
-    """Write a file that is not there yet, for its owner only, durable when this returns.
-
-    Raises:
-        FileExistsError: it is there, and is left as it is.
-        OSError: it cannot be written, and is not there.
-    """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        sync_folder(path.parent)
-    except OSError as exc:
-        path.unlink()
-        raise OSError(exc.errno, exc.strerror, str(path)) from exc

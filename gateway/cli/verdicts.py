@@ -15,11 +15,10 @@ from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task
 from rich.text import Text
 
 from gateway.cli import output
-from gateway.cli.keys import write_new
 from gateway.core.checkpoint import Checkpoint
 from gateway.core.errors import EvidenceUnavailable, VerificationError
 from gateway.core.note import Note
-from gateway.evidence.disk import sync_folder
+from gateway.evidence.disk import sync_folder, write_new
 from gateway.evidence.report import Report
 from gateway.evidence.verify import Trust
 

@@ -16,11 +16,11 @@ import typer
 from gateway.app.server import bind
 from gateway.app.server import serve as listen
 from gateway.cli import output
-from gateway.cli.keys import write_new
 from gateway.cli.options import Json
 from gateway.cli.serve import PlainFormatter
 from gateway.core.errors import SettingsError, VerificationError
 from gateway.core.note import SigningKey, VerifierKey
+from gateway.evidence.disk import write_new
 from gateway.settings import Server
 from gateway.wiring import SystemClock
 from gateway.witness.asgi import WitnessApp

@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.core.canonical import digest
 from gateway.evidence import disposal
-from gateway.evidence.disk import sync_folder
+from gateway.evidence.disk import private, sync_folder
 
 BLOBS_NAME: Final = "blobs"
 
@@ -37,7 +37,7 @@ def put(folder: Path, data: bytes) -> str:
     if not disposal.rely(path):
         # A name of its own: two calls may keep the same bytes at the same time.
         part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
-        with open(part, "xb", opener=_private) as file:
+        with open(part, "xb", opener=private) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -47,7 +47,3 @@ def put(folder: Path, data: bytes) -> str:
     for parent in [*parents, folder]:
         sync_folder(parent)
     return name
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)

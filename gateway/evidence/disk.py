@@ -56,6 +56,30 @@ def open_segment(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
 
+def private(path: str, flags: int) -> int:
+    """Open a file as `open` asks, readable by its owner only if it is made (an `opener`)."""
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Write a file that is not there yet, for its owner only, durable when this returns.
+
+    Raises:
+        FileExistsError: it is there, and is left as it is.
+        OSError: it cannot be written, and is not there.
+    """
+    file = open(path, "xb", opener=private)
+    try:
+        with file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        sync_folder(path.parent)
+    except OSError as exc:
+        path.unlink()
+        raise OSError(exc.errno, exc.strerror, str(path)) from exc
+
+
 def make_folder(folder: Path) -> None:
     """Make the folder of a log, readable by its owner only, durable when this returns."""
     if not folder.is_dir():

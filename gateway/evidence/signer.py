@@ -18,7 +18,7 @@ from typing import Final
 from gateway.core.checkpoint import Checkpoint
 from gateway.core.errors import SettingsError
 from gateway.core.note import SigningKey, VerifierKey
-from gateway.evidence.disk import sync_folder
+from gateway.evidence.disk import sync_folder, write_new
 
 REDACTION_KEY: Final = "redaction.key"
 SECRET_BYTES: Final = 32
@@ -109,7 +109,6 @@ def create_keys(folder: Path) -> Path:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _write(folder / _name(1))
     _write(folder / REDACTION_KEY)
-    sync_folder(folder)
     return folder
 
 
@@ -122,7 +121,6 @@ def add_epoch(folder: Path) -> int:
     """
     epoch = KeyRing(folder).epochs[-1] + 1
     _write(folder / _name(epoch))
-    sync_folder(folder)
     return epoch
 
 
@@ -131,11 +129,7 @@ def _name(epoch: int) -> str:
 
 
 def _write(path: Path) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    with open(os.open(path, flags, 0o600), "wb") as file:
-        file.write(base64.b64encode(secrets.token_bytes(SECRET_BYTES)) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    write_new(path, base64.b64encode(secrets.token_bytes(SECRET_BYTES)) + b"\n")
 
 
 def _read(path: Path) -> bytes:

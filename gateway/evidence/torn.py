@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from gateway.evidence.disk import sync_folder
+from gateway.evidence.disk import private, sync_folder
 
 UNTOLD: Final = ".untold"
 """Ends the name of a file of cut bytes until a `gap` record tells of it."""
@@ -23,7 +23,7 @@ def move_aside(path: Path, offset: int, prefix: str, ending: str = "") -> None:
     """
     aside = _free_name(path.with_name(f"{prefix}-{offset}"))
     part = aside.with_suffix(".part")
-    with path.open("rb") as source, open(part, "wb", opener=_private) as copy:
+    with path.open("rb") as source, open(part, "wb", opener=private) as copy:
         source.seek(offset)
         while piece := source.read(_PIECE):
             copy.write(piece)
@@ -46,7 +46,3 @@ def _free_name(stem: Path) -> Path:
         if not (aside.exists() or aside.with_name(aside.name + UNTOLD).exists()):
             return aside
         number += 1
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)

@@ -7,6 +7,7 @@ written often there is `logfile.py`. Does not know what a line says.
 """
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -49,9 +50,17 @@ def last_line(path: Path) -> bytes | None:
     Raises:
         OSError: the file is there and cannot be read.
     """
-    if not path.exists():
-        return None
-    return next((raw for raw in lines_from_end(path) if raw.endswith(b"\n")), None)
+    return next(whole_lines(path), None)
+
+
+def whole_lines(path: Path) -> Iterator[bytes]:
+    """Yield the whole lines of a file with their newlines, newest first; none if it is missing.
+
+    Raises:
+        OSError: the file is there and cannot be read.
+    """
+    if path.exists():
+        yield from (raw for raw in lines_from_end(path) if raw.endswith(b"\n"))
 
 
 def cut_torn(path: Path) -> None:

@@ -18,7 +18,7 @@ from backports import zstd
 
 from gateway.core.errors import VerificationError
 from gateway.core.record import Receipt, Record, decode
-from gateway.evidence.disk import sync_folder
+from gateway.evidence.disk import private, sync_folder
 from gateway.evidence.segments import COMPRESSED, lines_from_end, opened
 
 LEVEL: Final = 3
@@ -44,7 +44,7 @@ class Files:
     def compress(self, raw: Path, part: Path) -> str:
         """Compress one file into another, and return the digest of what was read."""
         hashed, squeezer = hashlib.sha256(), zstd.ZstdCompressor(level=LEVEL)
-        with raw.open("rb") as source, open(part, "wb", opener=_private) as target:
+        with raw.open("rb") as source, open(part, "wb", opener=private) as target:
             while piece := source.read(_PIECE):
                 hashed.update(piece)
                 target.write(squeezer.compress(piece))
@@ -166,7 +166,3 @@ def _raw_digest(path: Path, *, compressed: bool = False) -> str | None:
             return None
         raise
     return f"sha256:{hashed.hexdigest()}"
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)

@@ -13,7 +13,7 @@ from typing import Final
 
 from gateway.core.canonical import dumps, parse_object
 from gateway.core.errors import EvidenceError, MalformedMessage
-from gateway.evidence.disk import sync_folder
+from gateway.evidence.disk import private, sync_folder
 
 HOLD_NAME: Final = "legal-hold.json"
 
@@ -55,7 +55,7 @@ def place(folder: Path, hold: Hold) -> None:
     """
     path = folder / HOLD_NAME
     part = path.with_suffix(".part")
-    with open(part, "wb", opener=_private) as file:
+    with open(part, "wb", opener=private) as file:
         file.write(dumps(asdict(hold)) + b"\n")
         file.flush()
         os.fsync(file.fileno())
@@ -80,7 +80,3 @@ def release(folder: Path) -> Hold | None:
         (folder / HOLD_NAME).unlink()
         sync_folder(folder)
     return hold
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)

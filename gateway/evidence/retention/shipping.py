@@ -6,7 +6,6 @@ named by its digest. Everything is read back before it counts. Used in threads. 
 what it did and does not delete (`retention.py`).
 """
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -15,11 +14,13 @@ from gateway.core.canonical import digest as digest_of
 from gateway.core.canonical import parse_object
 from gateway.core.errors import MalformedMessage
 from gateway.evidence.anchoring.anchored import ANCHORED_NAME
+from gateway.evidence.anchoring.durable import whole_lines
 from gateway.evidence.blobs import BLOBS_NAME, blob_path
+from gateway.evidence.disk import private
 from gateway.evidence.heads import CHECKPOINTS_NAME
 from gateway.evidence.retention.archive import Compressed
 from gateway.evidence.retention.stores import Store, StoreError
-from gateway.evidence.segments import first_seq, lines_from_end
+from gateway.evidence.segments import first_seq
 
 _PART: Final = "shipping.part"
 
@@ -56,7 +57,7 @@ def ship_confirmation(folder: Path, store: Store, next_seq: int) -> int | None:
     Raises:
         StoreError: it is not there.
     """
-    for raw in _whole_lines(folder / ANCHORED_NAME):
+    for raw in whole_lines(folder / ANCHORED_NAME):
         if (size := _size(raw)) >= next_seq:
             digest = digest_of(raw)
             _put_bytes(folder, store, f"anchored-{size}-{digest[7:23]}.jsonl", raw)
@@ -97,7 +98,7 @@ def _ship_blob(folder: Path, store: Store, digest: str) -> None:
 def _checkpoints(folder: Path, first: int, next_seq: int) -> bytes:
     """Return the lines of the checkpoints within a segment, and of the first that covers it."""
     found: list[bytes] = []
-    for raw in _whole_lines(folder / CHECKPOINTS_NAME):
+    for raw in whole_lines(folder / CHECKPOINTS_NAME):
         size = _size(raw)
         if size < 0:
             raise StoreError(f"{CHECKPOINTS_NAME} is damaged", code="checkpoint_malformed")
@@ -113,7 +114,7 @@ def _checkpoints(folder: Path, first: int, next_seq: int) -> bytes:
 
 def _put_bytes(folder: Path, store: Store, name: str, data: bytes) -> None:
     part = folder / _PART
-    with open(part, "wb", opener=_private) as file:
+    with open(part, "wb", opener=private) as file:
         file.write(data)
     try:
         store.put(name, part, digest_of(data))
@@ -122,20 +123,9 @@ def _put_bytes(folder: Path, store: Store, name: str, data: bytes) -> None:
     verify(store, name, digest_of(data))
 
 
-def _whole_lines(path: Path) -> Iterable[bytes]:
-    """Return the whole lines of a file, newest first."""
-    if not path.exists():
-        return []
-    return (raw for raw in lines_from_end(path) if raw.endswith(b"\n"))
-
-
 def _size(raw: bytes) -> int:
     try:
         size = parse_object(raw)["size"]
     except (MalformedMessage, KeyError):
         return -1
     return size if type(size) is int else -1
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)

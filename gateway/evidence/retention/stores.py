@@ -21,7 +21,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
 from obstore.store import S3Store as Bucket
 
 from gateway.core.errors import EvidenceError, SettingsError
-from gateway.evidence.disk import sync_folder
+from gateway.evidence.disk import private, sync_folder
 
 _PIECE: Final = 1024 * 1024
 _LOG = logging.getLogger(__name__)
@@ -236,7 +236,7 @@ def _check_source(path: Path, found: str, announced: str) -> None:
 
 def _copy(source: Path, part: Path, digest: str) -> None:
     hashed = hashlib.sha256()
-    with source.open("rb") as read, open(part, "wb", opener=_private) as written:
+    with source.open("rb") as read, open(part, "wb", opener=private) as written:
         while piece := read.read(_PIECE):
             hashed.update(piece)
             written.write(piece)
@@ -271,7 +271,3 @@ def _credentials(path: Path) -> dict[str, str]:
         raise SettingsError(f"{path}: no credentials can be read from it") from exc
     token = section.get("aws_session_token")
     return found | ({"session_token": token} if token else {})
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)
