@@ -12,7 +12,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS: list[set[str]] = [
     {"core"},
-    {"wire", "ports", "settings"},
+    {"wire", "ports", "settings", "background"},
     {"policy", "identity", "ledger", "evidence", "upstream", "checks"},
     {"exchange"},
     {"pipeline"},
@@ -41,6 +41,7 @@ ROOMS_OF_PACKAGES = {
     "rfc8785": {"core"},
     "rich": {"cli"},
     "ruamel": {"policy"},
+    "spiffe": {"identity"},
     "starlette": {"demo"},
     "typer": {"cli"},
     "uvicorn": {"demo"},

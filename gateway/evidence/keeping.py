@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import anyio
 
+from gateway.background import background
 from gateway.core.errors import SettingsError
 from gateway.core.redaction import Redactor
 from gateway.evidence.anchoring.anchors import connected
@@ -47,7 +48,7 @@ async def kept_log(
         EvidenceError, SettingsError: it cannot be opened.
     """
     keys, plan = KeyRing(settings.keys), _plan(settings)
-    async with connected(settings, clock) as anchors, anyio.create_task_group() as tasks:
+    async with connected(settings, clock) as anchors, background() as tasks:
         writer = SegmentWriter.open(
             settings.folder, clock, keys, plan, about=about, anchors=anchors
         )
@@ -65,7 +66,6 @@ async def kept_log(
             with anyio.CancelScope(shield=True):
                 await recorder.close()
                 await anchors.flush(settings.deadline_seconds)
-            tasks.cancel_scope.cancel()
 
 
 def store_of(retention: Retention | None) -> Store | None:
