@@ -45,6 +45,8 @@ def _refusal(trail: Trail, decision: Decision) -> Refusal:
         failure=failure,
         approval=trail.approval if isinstance(decision, Hold) and not failure else None,
         receipt=trail.closing or trail.receipt,
+        resource=trail.request.resource,
+        scheme=trail.request.credential.scheme,
     )
 
 

@@ -5,9 +5,9 @@
 
 Invariants: nothing is sent without a permit; nothing is sent before its intent is durable; the
 caller does not get the last byte before the outcome is durable, nor any byte much before its part
-is; a refusal is recorded like a permit; a failure of any step before sending is a
-denial. A `Hold` ends the line: its approved repeat walks it again from the top. Knows ports, never
-adapters. Does not admit (`app`, `wire`).
+is; a session is used by, and its id given to, its owner alone; a refusal is recorded like a permit;
+a failure of any step before sending is a denial. A `Hold` ends the line: its approved repeat walks
+it again from the top. Knows ports, never adapters. Does not admit (`app`, `wire`).
 """
 
 import secrets
@@ -28,11 +28,13 @@ from gateway.core.errors import (
     EvidenceUnavailable,
     ExecutedUnrecorded,
     GatewayError,
+    LedgerUnavailable,
     UpstreamError,
     WireError,
 )
 from gateway.core.facts import Trail
 from gateway.core.identifier import ENTROPY_BYTES, uuid7
+from gateway.core.session import opened, refuse_unowned
 from gateway.exchange import Outcome, Reply, answer
 from gateway.ports import (
     Authenticator,
@@ -42,6 +44,7 @@ from gateway.ports import (
     EvidenceLog,
     Ledger,
     Upstream,
+    UpstreamResponse,
 )
 from gateway.wire import mcp
 from gateway.wire.relay import MAX_HELD, pieces
@@ -106,12 +109,14 @@ async def _decide(trail: Trail, ports: Ports, refused: WireError | None) -> Deci
         call = trail.call = await _decode(trail.request)
         trail.mark("decoded", now())
         step = "authenticate"
-        claims = trail.claims = await ports.authenticator.authenticate(trail.request.credential)
+        claims = trail.claims = await ports.authenticator.authenticate(trail.request)
         trail.mark("authenticated", now())
         step = "situate"
         situation = await ports.ledger.situate(call, claims, trail.began_ns)
         trail.approval = situation.approval
         trail.mark("situated", now())
+        step = "session"
+        refuse_unowned(trail.request, situation.session_owned)
         step = "decide"
         trail.document = decision_input(call, claims, situation, trail.call_id, trail.began_ns)
         decision = await ports.decision_point.decide(dumps(trail.document))
@@ -153,6 +158,22 @@ async def _record(trail: Trail, decision: Decision, ports: Ports) -> None:
         trail.failure = failure
 
 
+async def _bind(trail: Trail, response: UpstreamResponse, ports: Ports) -> None:
+    """Give a session that the upstream opened to its caller, before the caller learns its id.
+
+    Raises:
+        UpstreamError: it cannot be given; the answer is withheld, or anybody could use it.
+    """
+    session_id = opened(trail.request, response.headers)
+    if session_id is None:
+        return
+    try:
+        now_ns = ports.clock.wall_ns()
+        await ports.ledger.open_session(trail.decoded.system, session_id, trail.verified, now_ns)
+    except LedgerUnavailable as failure:
+        raise UpstreamError("its session has no owner", code="session_unbound") from failure
+
+
 async def _forward(trail: Trail, permit: Permit, caller: Caller, ports: Ports) -> None:
     """Send the call, relay its answer, and record the outcome before the last byte."""
     call, reply = trail.decoded, Reply(trail, caller)
@@ -164,6 +185,7 @@ async def _forward(trail: Trail, permit: Permit, caller: Caller, ports: Ports) -
         await checkpoint_if_cancelled()
         async with ports.upstream.send(call) as response:
             body = outcome.begin(response)
+            await _bind(trail, response, ports)
             await reply.head(response)
             relayed = pieces(response.headers, body, call.rpc_id, hold)
             async with outcome.watched(), aclosing(relayed):

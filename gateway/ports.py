@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gateway.core.approval import Approval, Situation
-from gateway.core.call import ToolCall
-from gateway.core.claims import Claims, UnverifiedToken
+from gateway.core.call import Request, ToolCall
+from gateway.core.claims import Claims
 from gateway.core.decision import Decision, Hold
 from gateway.core.record import Receipt
 
@@ -29,23 +29,26 @@ class Clock(Protocol):
 
 
 class Authenticator(Protocol):
-    """Turns a credential into verified claims."""
+    """Turns what a request presents into verified claims."""
 
-    async def authenticate(self, credential: UnverifiedToken | None) -> Claims:
-        """Verify the credential; may be called concurrently.
+    async def authenticate(self, request: Request) -> Claims:
+        """Verify the request's credential, for the resource it addresses; concurrently usable.
+
+        Nothing else of the request says who the caller is.
 
         Raises:
             CredentialMissing, CredentialRejected: the caller did not prove who it is.
+            InsufficientScope: it did, and its token lacks a scope that the system asks for.
             IssuerUnavailable: the keys needed to check it cannot be had.
         """
         ...
 
 
 class Ledger(Protocol):
-    """Authority that outlives a call: approvals now; grants and revocations later."""
+    """What outlives a call: approvals and sessions now; grants and revocations later."""
 
     async def situate(self, call: ToolCall, claims: Claims, now_ns: int) -> Situation:
-        """Return what is known about this exact call by this subject.
+        """Return what is known about this exact call by this subject, and about its session.
 
         Raises:
             LedgerUnavailable: it cannot be known.
@@ -61,6 +64,16 @@ class Ledger(Protocol):
 
         Raises:
             LedgerUnavailable: it could not be stored.
+        """
+        ...
+
+    async def open_session(self, system: str, session_id: str, claims: Claims, now_ns: int) -> None:
+        """Bind a session that an upstream opened to its caller, durable when this returns.
+
+        Binding it again to the same caller changes nothing.
+
+        Raises:
+            LedgerUnavailable: it could not be bound; `session_conflict` if it is another's.
         """
         ...
 

@@ -14,17 +14,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway import __version__
-from gateway.core.errors import IssuerUnavailable, SettingsError
 from gateway.core.identifier import ENTROPY_BYTES, uuid7
 from gateway.evidence.keeping import kept_log
-from gateway.identity import dev, jwks
-from gateway.identity.oidc import OIDCAuthenticator, TrustedIssuer
+from gateway.identity import trusting
 from gateway.ledger.sqlite import SQLiteLedger
 from gateway.pipeline import Ports
 from gateway.policy import bundle
 from gateway.policy.embedded import EmbeddedDecisionPoint
 from gateway.ports import Clock
-from gateway.settings import DevIssuer, Issuer, Settings
+from gateway.settings import Settings
 from gateway.upstream.http import HTTPUpstream
 
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -68,7 +66,7 @@ async def build(settings: Settings) -> AsyncIterator[Gateway]:
             start.
     """
     clock = SystemClock()
-    issuers = await _issuers(settings, clock)
+    trusted = await trusting.trust(settings, clock)
     policy = bundle.load(settings.policy.bundle)
     async with AsyncExitStack() as stack:
         decision_point = EmbeddedDecisionPoint(
@@ -83,7 +81,8 @@ async def build(settings: Settings) -> AsyncIterator[Gateway]:
         evidence = await stack.enter_async_context(
             kept_log(settings.evidence, policy.systems, clock, _about(settings, policy, clock))
         )
-        authenticator = OIDCAuthenticator(issuers, clock)
+        await stack.enter_async_context(trusting.renewed(trusted))
+        authenticator = trusting.authenticator(settings, trusted, clock)
         ports = Ports(clock, authenticator, ledger, decision_point, evidence, upstream)
         yield Gateway(settings, ports, policy)
 
@@ -105,32 +104,3 @@ def _boot_id() -> str | None:
         return BOOT_ID.read_text("ascii").strip()
     except OSError:
         return None
-
-
-async def _issuers(settings: Settings, clock: Clock) -> list[TrustedIssuer]:
-    """Return the issuers; keys in files are read once now, so that a missing one is seen here."""
-    fetches: list[tuple[Issuer, jwks.Fetch]] = []
-    for issuer in settings.issuers:
-        local = "://" not in issuer.jwks
-        fetches.append(
-            (issuer, jwks.from_file(issuer.jwks) if local else jwks.from_url(issuer.jwks))
-        )
-        if local:
-            jwks.read_key_set(await fetches[-1][1]())
-    if own := settings.dev_issuer:
-        dev.public_keys(own)
-        fetches.append((dev.limits(own), _own_keys(own)))
-    return [
-        TrustedIssuer(issuer, jwks.KeyCache(issuer.issuer, fetch, clock))
-        for issuer, fetch in fetches
-    ]
-
-
-def _own_keys(own: DevIssuer) -> jwks.Fetch:
-    async def fetch() -> bytes:
-        try:
-            return dev.public_keys(own)
-        except SettingsError as exc:
-            raise IssuerUnavailable(exc.message) from exc
-
-    return fetch

@@ -12,19 +12,15 @@ from typing import Any
 
 import anyio
 
-from gateway.core.approval import Approval, Situation, match_digest
-from gateway.core.call import ToolCall
-from gateway.core.claims import Claims, UnverifiedToken
-from gateway.core.decision import Hold
-from gateway.core.errors import (
-    CredentialMissing,
-    IssuerUnavailable,
-    LedgerUnavailable,
-)
+from gateway.core.call import Request, ToolCall
+from gateway.core.claims import Claims
+from gateway.core.errors import CredentialMissing, IssuerUnavailable
 from gateway.core.record import Receipt
 from gateway.ports import UpstreamResponse
 from tests.fakes_clock import FakeClock
 from tests.fakes_evidence import ORIGIN, FakeEvidenceLog
+from tests.fakes_gate import Gate
+from tests.fakes_ledger import FakeLedger
 from tests.fakes_policy import PERMIT, STAMP, FakeDecisionPoint
 
 __all__ = [
@@ -61,19 +57,6 @@ CLAIMS = Claims(
 )
 
 
-class Gate:
-    """Stops whoever passes until the test opens it."""
-
-    def __init__(self) -> None:
-        self.reached = anyio.Event()
-        self.opened = anyio.Event()
-
-    async def passed(self) -> None:
-        """Say that somebody is here, and wait."""
-        self.reached.set()
-        await self.opened.wait()
-
-
 class FakeAuthenticator:
     """Knows one subject; anybody with a credential is it."""
 
@@ -83,81 +66,20 @@ class FakeAuthenticator:
         self.failure: Exception | None = None
         self.gate: Gate | None = None
 
-    async def authenticate(self, credential: UnverifiedToken | None) -> Claims:
+    async def authenticate(self, request: Request) -> Claims:
         """See `Authenticator.authenticate`."""
         self.tape.append("authenticate")
         if self.gate:
             await self.gate.passed()
         if self.failure:
             raise self.failure
-        if credential is None:
+        if request.credential.token is None:
             raise CredentialMissing("no bearer token came with the request")
         return self.claims
 
     def fail(self, mode: str) -> None:
         """Fail the next calls; all modes look alike from outside, since this step has no effect."""
         self.failure = IssuerUnavailable(f"the fake was told: {mode}")
-
-
-class FakeLedger:
-    """Approval requests in memory."""
-
-    def __init__(self, tape: Tape | None = None) -> None:
-        self.tape = [] if tape is None else tape
-        self.requests: list[tuple[str, Approval]] = []
-        """Match digest and request, in the order in which they were stored."""
-        self.broken: dict[str, str] = {}
-        """Failure mode by method: `raises`, `times out`, `lost`."""
-        self.gates: dict[str, Gate] = {}
-        self._healthy = True
-
-    async def situate(self, call: ToolCall, claims: Claims, now_ns: int) -> Situation:
-        """See `Ledger.situate`."""
-        await self._begin("situate")
-        self._end("situate")
-        if call.action != "tools/call":
-            return Situation()
-        return Situation(self._pending(match_digest(call, claims), now_ns))
-
-    async def hold(
-        self, call: ToolCall, claims: Claims, decision: Hold, call_id: str, now_ns: int
-    ) -> Approval:
-        """See `Ledger.hold`."""
-        await self._begin("hold")
-        match = match_digest(call, claims)
-        approval = self._pending(match, now_ns)
-        if approval is None:
-            lifetime_ns = decision.approval.expires_seconds * 1_000_000_000
-            approval = Approval(f"approval-{len(self.requests)}", "pending", now_ns + lifetime_ns)
-            self.requests.append((match, approval))
-        self._end("hold")
-        return approval
-
-    def healthy(self) -> bool:
-        """See `Ledger.healthy`."""
-        return self._healthy
-
-    async def _begin(self, method: str) -> None:
-        self.tape.append(method)
-        if method in self.gates:
-            await self.gates[method].passed()
-        if self.broken.get(method, "lost") != "lost":
-            self._fail()
-
-    def _end(self, method: str) -> None:
-        if method in self.broken:
-            self._fail()
-        self._healthy = True
-
-    def _fail(self) -> None:
-        self._healthy = False
-        raise LedgerUnavailable("the ledger did not answer")
-
-    def _pending(self, match: str, now_ns: int) -> Approval | None:
-        for stored, approval in self.requests:
-            if stored == match and approval.expires_at > now_ns:
-                return approval
-        return None
 
 
 class GatedDecisionPoint(FakeDecisionPoint):

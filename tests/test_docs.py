@@ -67,8 +67,13 @@ def test_the_demo_does_what_the_readme_shows(tmp_path: Path) -> None:
     "table",
     [
         "Server",
+        "Identity",
+        "DPoP",
         "Issuer",
+        "Claimed",
         "DevIssuer",
+        "TrustDomain",
+        "Terminator",
         "System",
         "Policy",
         "Evidence",

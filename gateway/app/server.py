@@ -1,121 +1,119 @@
-"""The data-plane listener: Granian, HTTP/1.1 only, on a socket of our own.
+"""The servers: Granian, HTTP/1.1 only, one on each listener, in one process and one event loop.
 
-The socket is bound without SO_REUSEPORT, so two gateways never share a port unseen. A signal stops
-the listener and lets calls in flight finish for a while; what is left then is cancelled, and each
-cancelled call has closed its evidence before `serve` returns.
+All of them start or none does. A signal stops all and lets calls in flight finish for a while; what
+is left then is cancelled, and each cancelled call has closed its evidence before `serve` returns.
 HTTP/2 is not offered, not even by prior knowledge, since its framing has not been probed; the
 header timeout is short, and WebSockets are off. Does not decide what the application answers.
 """
 
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import anyio
-from granian.constants import HTTPModes, Interfaces
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.errors import ConfigurationError, FatalError
 from granian.http import HTTP1Settings
 from granian.net import SocketHolder  # type: ignore[attr-defined]
 from granian.server.embed import Server as Granian
 
-from gateway.app.asgi import Scope, Send
+from gateway.app.asgi import Scope
 from gateway.app.body import Receive
-from gateway.core.errors import GatewayError, SettingsError
+from gateway.app.caller import Send
+from gateway.app.listener import Listener, bind, cannot_listen
+from gateway.core.errors import GatewayError
 from gateway.settings import Server
+
+__all__ = ["BACKLOG", "Application", "Draining", "bind", "serve", "serve_all"]
 
 HEADER_TIMEOUT_MS: Final = 10_000
 MAX_HEAD_BYTES: Final = 64 * 1024
 BACKLOG: Final = 1024
 BACKPRESSURE: Final = 2048
-"""Requests in progress, open streams included; further connections wait."""
+"""Requests in progress on a listener, open streams included; further connections wait."""
 LINGER_SECONDS: Final = 1.0
 """How long connections may stay open once every call has ended."""
 
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def bind(listener: Server) -> socket.socket:
-    """Take the address, or say who cannot have it. Nobody can connect before `serve`.
-
-    Raises:
-        SettingsError: the address cannot be had.
-    """
-    try:
-        found = socket.getaddrinfo(listener.host, listener.port, type=socket.SOCK_STREAM)
-        family, kind, protocol, _, address = found[0]
-        bound = socket.socket(family, kind, protocol)
-    except (OSError, ValueError) as exc:
-        raise _cannot_listen(listener, exc) from exc
-    try:
-        # A restart is not kept out by connections that linger; a living listener still keeps out.
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        bound.bind(address)
-    except OSError as exc:
-        bound.close()
-        raise _cannot_listen(listener, exc) from exc
-    return bound
-
-
 async def serve(
     app: Application, listener: Server, bound: socket.socket, on_ready: Callable[[], None]
+) -> None:
+    """Serve one application on one listener; see `serve_all`."""
+    served = [(Listener(listener.address, bound), app)]
+    await serve_all(served, listener.drain_seconds, on_ready)
+
+
+async def serve_all(
+    served: Sequence[tuple[Listener, Application]],
+    drain_seconds: float,
+    on_ready: Callable[[], None],
 ) -> None:
     """Serve until a signal asks to stop; a second one does not wait for calls in flight.
 
     Args:
-        app: the application.
-        listener: where to listen, and how long to drain.
-        bound: what `bind` returned; taken over.
-        on_ready: called once connections are accepted.
+        served: each listener, whose socket is taken over, and the application behind it.
+        drain_seconds: how long calls in flight may go on after the first signal.
+        on_ready: called once connections are accepted on all of them.
 
     Raises:
         SettingsError: somebody else listens there.
-        GatewayError: the listener did not start, or ended by itself.
+        GatewayError: a listener did not start, or ended by itself.
     """
-    try:
-        # Of two that bound at the same time, the kernel lets one listen.
-        bound.listen(BACKLOG)
-    except OSError as exc:
-        raise _cannot_listen(listener, exc) from exc
-    draining = Draining(app)
-    server = _Granian(draining, bound)
+    for listener, _ in served:
+        try:
+            # Of two that bound at the same time, the kernel lets one listen.
+            listener.bound.listen(BACKLOG)
+        except OSError as exc:
+            raise cannot_listen(listener.address, exc) from exc
+    draining = Draining()
+    servers = [_Granian(draining.around(app), listener) for listener, app in served]
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(server.run, tasks.cancel_scope)
-            await server.started.wait()
+            for server in servers:
+                tasks.start_soon(server.run, tasks.cancel_scope)
+            for server in servers:
+                await server.started.wait()
             on_ready()
             await anext(signals)
-            server.stop()  # type: ignore[no-untyped-call]
-            await _drain(draining, signals, listener.drain_seconds)
-            await _linger(server, tasks.cancel_scope)
-        # Calls also end before evidence does if the listener failed.
+            for server in servers:
+                server.stop()  # type: ignore[no-untyped-call]
+            await _drain(draining, signals, drain_seconds)
+            await _linger(servers, tasks.cancel_scope)
+        # Calls also end before evidence does if a listener failed.
         await draining.cancel()
-    if server.failure:
-        raise GatewayError(f"{listener.address}: the listener ended by itself ({server.failure})")
+    for server in servers:
+        if server.failure:
+            raise GatewayError(f"{server.address}: the listener ended by itself ({server.failure})")
 
 
 class Draining:
-    """An application whose requests can be waited for, and cancelled. Owned by `serve`."""
+    """Applications whose requests can be waited for, and cancelled. Owned by `serve_all`."""
 
-    def __init__(self, app: Application) -> None:
-        self._app = app
+    def __init__(self) -> None:
         self._requests: set[anyio.CancelScope] = set()
         self._one_ended = anyio.Event()
         self._cancelled = False
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, unless it comes after `cancel`."""
-        if self._cancelled:
-            return
-        with anyio.CancelScope() as request:
-            self._requests.add(request)
-            try:
-                await self._app(scope, receive, send)
-            finally:
-                self._requests.discard(request)
-                self._one_ended.set()
-                self._one_ended = anyio.Event()
+    def around(self, app: Application) -> Application:
+        """Return the application, its requests counted."""
+
+        async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+            """Answer one request, unless it comes after `cancel`."""
+            if self._cancelled:
+                return
+            with anyio.CancelScope() as request:
+                self._requests.add(request)
+                try:
+                    await app(scope, receive, send)
+                finally:
+                    self._requests.discard(request)
+                    self._one_ended.set()
+                    self._one_ended = anyio.Event()
+
+        return counted
 
     async def ended(self) -> None:
         """Wait until no request is in flight."""
@@ -133,7 +131,8 @@ class Draining:
 class _Granian(Granian):
     """Granian on a socket that is ours, which says when it has started and why it ended."""
 
-    def __init__(self, app: Application, bound: socket.socket) -> None:
+    def __init__(self, app: Application, listener: Listener) -> None:
+        tls = listener.tls
         super().__init__(
             app,
             interface=Interfaces.ASGINL,
@@ -145,8 +144,14 @@ class _Granian(Granian):
             backlog=BACKLOG,
             backpressure=BACKPRESSURE,
             log_enabled=False,
+            ssl_cert=tls.certificate if tls else None,
+            ssl_key=tls.key if tls else None,
+            ssl_ca=tls.client_ca if tls else None,
+            ssl_client_verify=tls is not None,
+            ssl_protocol_min=SSLProtocols.tls13,
         )
-        self._bound = bound
+        self.address = listener.address
+        self._bound = listener.bound
         self.started = anyio.Event()
         self.ended = anyio.Event()
         self.failure = ""
@@ -159,8 +164,9 @@ class _Granian(Granian):
     def _init_shared_socket(self) -> None:
         # Granian's own would set SO_REUSEPORT. It closes the descriptor that it is given.
         self._ssp = None
+        unix = self._bound.family == socket.AF_UNIX
         descriptor = self._bound.detach()
-        self._shd = SocketHolder(descriptor, False, BACKLOG)  # type: ignore[call-arg,assignment]
+        self._shd = SocketHolder(descriptor, unix, BACKLOG)  # type: ignore[call-arg,assignment]
 
     async def run(self, whole: anyio.CancelScope) -> None:
         """Serve until `stop`; on any other end, cancel the whole of which this is a part."""
@@ -197,14 +203,9 @@ async def _cancel_on_signal(
     scope.cancel()
 
 
-async def _linger(server: _Granian, whole: anyio.CancelScope) -> None:
+async def _linger(servers: Sequence[_Granian], whole: anyio.CancelScope) -> None:
     """Let the last answers go out; a peer that does not read, or never ends its head, is left."""
     with anyio.move_on_after(LINGER_SECONDS):
-        await server.ended.wait()
+        for server in servers:
+            await server.ended.wait()
     whole.cancel()
-
-
-def _cannot_listen(listener: Server, exc: Exception) -> SettingsError:
-    reason = (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
-    reason = reason[:1].lower() + reason[1:]
-    return SettingsError(f"{listener.address}: cannot listen ({reason})")

@@ -17,6 +17,7 @@ from gateway.cli import (
     demo,
     evidence,
     explain,
+    identity,
     init,
     keys,
     output,
@@ -45,6 +46,7 @@ app.command("demo")(demo.demo)
 app.command("init")(init.init)
 app.command("serve")(serve.serve)
 app.add_typer(token.app, name="token")
+app.add_typer(identity.app, name="identity")
 app.add_typer(charter.app, name="charter")
 app.command("decide")(decide.decide)
 app.add_typer(evidence.app, name="evidence")

@@ -2,14 +2,14 @@
 
 import logging
 import os
-import socket
+from collections.abc import Sequence
 from typing import Any
 
 import anyio
 
 from gateway.app.asgi import App
-from gateway.app.server import bind
-from gateway.app.server import serve as listen
+from gateway.app.listener import Listener, listeners
+from gateway.app.server import serve_all
 from gateway.cli import output
 from gateway.cli.options import DEFAULT_SETTINGS, Json, SettingsPath
 from gateway.settings import Settings, load
@@ -28,8 +28,8 @@ def serve(settings: SettingsPath = DEFAULT_SETTINGS, json: Json = False) -> None
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     loaded = load(settings)
     # First of all, so that a start on a taken port leaves nothing in the evidence log.
-    with bind(loaded.server) as bound:
-        anyio.run(_run, loaded, bound, json)
+    with listeners(loaded) as taken:
+        anyio.run(_run, loaded, taken, json)
 
 
 class PlainFormatter(logging.Formatter):
@@ -44,20 +44,27 @@ class PlainFormatter(logging.Formatter):
         return "\n".join(map(output.printable, super().formatException(ei).split("\n")))
 
 
-async def _run(settings: Settings, bound: socket.socket, json: bool) -> None:
+async def _run(settings: Settings, taken: Sequence[Listener], json: bool) -> None:
     async with build(settings) as gateway:
-        await listen(App(gateway), settings.server, bound, lambda: _announce(gateway, json))
+        served = [(listener, App(gateway, listener.terminator)) for listener in taken]
+        drain_seconds = settings.server.drain_seconds
+        await serve_all(served, drain_seconds, lambda: _announce(gateway, taken, json))
     output.note("stopped")
 
 
-def _announce(gateway: Gateway, json: bool) -> None:
+def _announce(gateway: Gateway, taken: Sequence[Listener], json: bool) -> None:
     server, policy = gateway.settings.server, gateway.policy
     url = f"http://{server.address}"
     systems = {name: f"{url}/{name}/mcp" for name in gateway.settings.systems}
+    terminators = {
+        listener.terminator: listener.address for listener in taken if listener.terminator
+    }
     if json:
         output.as_json(
             {
                 "url": url,
+                "public_url": server.url,
+                "terminators": terminators,
                 "systems": systems,
                 "policy_revision": policy.revision,
                 "process_id": os.getpid(),
@@ -65,6 +72,8 @@ def _announce(gateway: Gateway, json: bool) -> None:
         )
         return
     output.note(f"listening on {url}, policy {policy.revision} ({policy.digest[:19]}…)")
+    for name, address in terminators.items():
+        output.note(f"  terminator {name} at {address}")
     for name, endpoint in systems.items():
         output.note(f"  {name} at {endpoint}")
     for charter, faults in policy.faults.items():

@@ -28,6 +28,8 @@ class Situation:
     """What the ledger knows about a call before it is decided."""
 
     approval: Approval | None = None
+    session_owned: bool = False
+    """Whether the session that the request names was opened by this caller (`core.session`)."""
 
 
 def match_digest(call: ToolCall, claims: Claims) -> str:

@@ -6,12 +6,16 @@ bytes. Does not parse: `gateway/wire/` makes these values from bytes.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from gateway.core.canonical import digest
-from gateway.core.claims import UnverifiedToken
+from gateway.core.claims import NOTHING, Credential
 
 RequestId = str | int
+CREDENTIAL_HEADERS: Final = frozenset(
+    {"authorization", "dpop", "txn-token", "x-forwarded-client-cert"}
+)
+"""Headers that become a request's `credential`; they are neither recorded nor forwarded."""
 Era = Literal["legacy", "modern"]
 """MCP's two wire forms: handshake and sessions (… 2025-11-25), or stateless (2026-07-28)."""
 
@@ -30,11 +34,13 @@ class Request:
     body: bytes = field(repr=False)
     source: str
     """Address of the peer, for evidence."""
-    credential: UnverifiedToken | None = field(default=None, repr=False)
+    credential: Credential = field(default=NOTHING, repr=False)
+    resource: str = ""
+    """Canonical URI of the route: the audience of tokens (RFC 8707), the `htu` of DPoP proofs."""
 
     def __post_init__(self) -> None:
         """Refuse to hold what every record would show."""
-        if "authorization" in self.headers:
+        if not self.headers.keys().isdisjoint(CREDENTIAL_HEADERS):
             raise ValueError("the credential is not one of a request's headers")
 
     @property

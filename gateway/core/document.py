@@ -17,7 +17,7 @@ def decision_input(
     call: ToolCall, claims: Claims, situation: Situation, call_id: str, now_ns: int
 ) -> dict[str, Any]:
     """Return the document that the decision point is asked about."""
-    approval = situation.approval
+    approval, transaction = situation.approval, claims.transaction
     return {
         "version": INPUT_VERSION,
         "subject": claims.as_subject(now_ns // 1_000_000_000),
@@ -29,6 +29,7 @@ def decision_input(
             "task": None,
             "grant": None,
             "approval": {"id": approval.id, "state": approval.state} if approval else None,
+            "transaction": transaction.as_context() if transaction else None,
             "source": call.request.source,
         },
     }

@@ -12,7 +12,10 @@ denied call. `code` is API: it reaches agents, evidence and exit codes, and neve
     │  └─ AdmissionRefused        the request line or a header; carries its HTTP status
     ├─ IdentityError              401
     │  ├─ CredentialMissing
-    │  └─ CredentialRejected      names the check that failed, never the token
+    │  ├─ CredentialRejected      names the check that failed, never the token
+    │  │  └─ ProofWanted          a DPoP proof, or a nonce in it, has to come first
+    │  └─ InsufficientScope       403: a scope is missing; never said of a policy denial
+    ├─ SessionUnknown             404: no such session for this subject
     ├─ IssuerUnavailable          503: the keys to check a credential cannot be had
     ├─ PolicyError                → Deny, code pdp_*
     │  ├─ PolicyUnavailable       engine down, slow or restarting
@@ -94,6 +97,8 @@ class IdentityError(GatewayError):
     """The caller did not prove who it is."""
 
     code = "credential_rejected"
+    scopes: tuple[str, ...] = ()
+    """What a token for this system should have, for the challenge (RFC 6750 §3)."""
 
 
 class CredentialMissing(IdentityError):
@@ -104,6 +109,33 @@ class CredentialMissing(IdentityError):
 
 class CredentialRejected(IdentityError):
     """A credential came and failed a check, which the code names."""
+
+
+class ProofWanted(CredentialRejected):
+    """The caller has to prove possession of a key (RFC 9449 §7.1, §9).
+
+    Args:
+        message: for people.
+        code: the stable code.
+        nonce: what the next proof has to contain, if nonces are in use.
+    """
+
+    def __init__(self, message: str, *, code: str, nonce: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.nonce = nonce
+
+
+class InsufficientScope(IdentityError):
+    """The token is good and lacks a scope (RFC 6750 §3.1); policy denials are never this."""
+
+    code = "insufficient_scope"
+
+
+class SessionUnknown(GatewayError):
+    """No session of this id was opened by this subject on this system; its client starts anew."""
+
+    code = "session_unknown"
+    http_status: int = 404
 
 
 class IssuerUnavailable(GatewayError):

@@ -88,7 +88,7 @@ def decided(trail: Trail, decision: Decision) -> dict[str, Any]:
         "monotonic_ns": trail.monotonic_ns,
         "call_id": trail.call_id,
         "correlation": correlation(trail.request, call),
-        "identity": _identity(claims) if claims else None,
+        "identity": claims.as_evidence() if claims else None,
         "request": _request(trail.request, forwarded=isinstance(decision, Permit)),
         "call": _call(call, trail) if call else None,
         "decision": decision_fields(decision),
@@ -108,18 +108,6 @@ def returned(trail: Trail, now_ns: int, now_monotonic_ns: int) -> dict[str, Any]
         "call_id": trail.call_id,
         "system": call.system,
         "tool": call.name if call.resource_type == "tool" else None,
-    }
-
-
-def _identity(claims: Claims) -> dict[str, Any]:
-    return {
-        **claims.as_evidence(),
-        "tenant": claims.tenant,
-        "on_behalf_of": claims.on_behalf_of,
-        "cnf": None,
-        "proof": "bearer",
-        "certificate": None,
-        "revocation": None,
     }
 
 

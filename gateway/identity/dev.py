@@ -1,6 +1,6 @@
 """The development issuer: tokens for trying things on one machine.
 
-Settings refuse it unless the listener is on loopback, so nothing it signs is worth anything
+Settings refuse it unless every listener is on loopback, so nothing it signs is worth anything
 elsewhere. Its key is made by `bailiwick init` and never leaves its file. Does not verify tokens:
 the authenticator treats it as one more issuer.
 """
@@ -58,7 +58,7 @@ def public_keys(dev: DevIssuer) -> bytes:
 
 
 def mint(dev: DevIssuer, subject: str, lifetime_seconds: int, now_seconds: int) -> str:
-    """Return a signed access token (RFC 9068) for `subject`.
+    """Return a signed access token (RFC 9068) for `subject`, a client that acts for itself.
 
     Raises:
         SettingsError: the key cannot be read.
@@ -71,6 +71,7 @@ def mint(dev: DevIssuer, subject: str, lifetime_seconds: int, now_seconds: int) 
         "iss": dev.issuer,
         "aud": dev.audience,
         "sub": subject,
+        "client_id": subject,
         "iat": now_seconds,
         "exp": now_seconds + lifetime_seconds,
         "jti": secrets.token_urlsafe(12),

@@ -1,30 +1,25 @@
-"""The keys of configured issuers: read strictly, kept briefly, fetched rarely.
+"""A JWK set, read strictly: what may verify, with the algorithms it may verify.
 
-Rules: only the configured place is read, never a URL from a token; a body is at most 256 KiB with
-at most 64 keys; an unknown `kid` causes at most one fetch per 30 s, whatever its outcome; one fetch
-at a time; keys outlive a failing issuer by at most an hour. An algorithm belongs to its key
-(RFC 7517 §4, RFC 7518 §3.1), so a token cannot choose another one. Symmetric keys are refused: who
-could verify could mint. Does not verify tokens.
+At most 256 KiB with at most 64 keys. An algorithm belongs to its key (RFC 7517 §4, RFC 7518 §3.1),
+so a token cannot choose another one. Symmetric keys are refused: who could verify could mint. Does
+not fetch or keep key sets (`fetching.py`, `kept.py`) and does not verify tokens.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import anyio
-import httpx
 import jwt
 
 from gateway.core.canonical import parse_object
 from gateway.core.errors import IssuerUnavailable, MalformedMessage
-from gateway.ports import Clock
 
 MAX_BYTES: Final = 256 * 1024
 MAX_KEYS: Final = 64
-FRESH_SECONDS: Final = 300
-COOLDOWN_SECONDS: Final = 30
-STALE_SECONDS: Final = 3600
-FETCH_SECONDS: Final = 5.0
+_LONGEST_MODULUS: Final = 1366
+"""Base64url characters of 8,192 bits."""
+_LONGEST_EXPONENT: Final = 6
+"""Base64url characters of 32 bits."""
 
 _ALGORITHMS: Final[Mapping[tuple[str, str | None], tuple[str, ...]]] = {
     ("RSA", None): ("RS256", "PS256"),
@@ -32,8 +27,6 @@ _ALGORITHMS: Final[Mapping[tuple[str, str | None], tuple[str, ...]]] = {
     ("EC", "P-384"): ("ES384",),
     ("OKP", "Ed25519"): ("EdDSA",),
 }
-
-Fetch = Callable[[], Awaitable[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +39,23 @@ class VerificationKey:
     """By algorithm, in the form that PyJWT takes; made once, not for each token."""
 
 
-def read_key_set(document: bytes) -> Mapping[str, VerificationKey]:
+@dataclass(frozen=True, slots=True)
+class KeySet:
+    """The keys of one issuer that may verify for us."""
+
+    keys: Mapping[str, VerificationKey]
+    """By `kid`; a key without one is in no set."""
+    refresh_seconds: float | None = None
+    """How often its publisher wants it fetched again, if it says so."""
+
+
+def read_key_set(document: bytes, use: str = "sig") -> KeySet:
     """Read a JWK set (RFC 7517 §5); keys that cannot verify signatures for us are left out.
+
+    Args:
+        document: the bytes.
+        use: `sig` takes keys of that use and of none; any other takes only keys of exactly that
+            use, as a trust bundle's `jwt-svid` (SPIFFE Trust Domain and Bundle §4.2.2).
 
     Raises:
         IssuerUnavailable: it is not a key set, or it is too large.
@@ -55,30 +63,42 @@ def read_key_set(document: bytes) -> Mapping[str, VerificationKey]:
     if len(document) > MAX_BYTES:
         raise IssuerUnavailable("the key set is larger than 256 KiB")
     try:
-        keys = parse_object(document).get("keys")
+        members = parse_object(document)
     except MalformedMessage as exc:
         raise IssuerUnavailable(f"the key set is not strict JSON: {exc.message}") from exc
+    keys = members.get("keys")
     if not isinstance(keys, list) or len(keys) > MAX_KEYS:
         raise IssuerUnavailable(f"the key set has no list of at most {MAX_KEYS} keys")
     usable: dict[str, VerificationKey] = {}
     for jwk in keys:
-        loaded = _load(jwk) if isinstance(jwk, dict) else {}
+        loaded = _load(jwk, use) if isinstance(jwk, dict) else {}
         if not loaded:
             continue
         if jwk["kid"] in usable:
             raise IssuerUnavailable("the key set names a kid twice")
         usable[jwk["kid"]] = VerificationKey(jwk, tuple(loaded), loaded)
-    return usable
+    return KeySet(usable, _refresh_hint(members))
 
 
-def _load(jwk: Mapping[str, Any]) -> Mapping[str, jwt.PyJWK]:
+def _refresh_hint(members: Mapping[str, Any]) -> float | None:
+    """Return `spiffe_refresh_hint` (SPIFFE Trust Domain and Bundle §4.1.2); nonsense is none."""
+    hint: Any = members.get("spiffe_refresh_hint")
+    number = isinstance(hint, int | float) and not isinstance(hint, bool)
+    return float(hint) if number and hint > 0 else None
+
+
+def _load(jwk: Mapping[str, Any], use: str) -> Mapping[str, jwt.PyJWK]:
     """Return the key for each algorithm it may verify; PyJWT ignores `use` and `key_ops`."""
-    texts = [jwk.get("kid"), jwk.get("kty"), jwk.get("crv", ""), jwk.get("use", "sig")]
+    needed = [jwk.get("kid"), jwk.get("kty"), jwk.get("use", "sig")]
+    texts = [*needed, *(jwk.get(name, "") for name in ("crv", "n", "e"))]
     operations = jwk.get("key_ops", ["verify"])
     if not all(isinstance(text, str) for text in texts) or not isinstance(operations, list):
         return {}
     # A private key that everybody can fetch proves nothing.
-    if jwk.get("use", "sig") != "sig" or "verify" not in operations or "d" in jwk:
+    if jwk.get("use", "sig") != use or "verify" not in operations or "d" in jwk:
+        return {}
+    # Each token would pay for the size: verifying takes time that grows faster than the key.
+    if len(jwk.get("n", "")) > _LONGEST_MODULUS or len(jwk.get("e", "")) > _LONGEST_EXPONENT:
         return {}
     algorithms = _ALGORITHMS.get((jwk["kty"], jwk.get("crv")), ())
     if "alg" in jwk:
@@ -90,89 +110,3 @@ def _load(jwk: Mapping[str, Any]) -> Mapping[str, jwt.PyJWK]:
     # A weak key says so here; PyJWT would only say it at the first token.
     weak = any(key.Algorithm.check_key_length(key.key) for key in loaded.values())
     return {} if weak else loaded
-
-
-class KeyCache:
-    """The keys of one issuer. Owned by its authenticator; used concurrently."""
-
-    def __init__(self, issuer: str, fetch: Fetch, clock: Clock) -> None:
-        self._issuer = issuer
-        self._fetch = fetch
-        self._clock = clock
-        self._lock = anyio.Lock()
-        self._keys: Mapping[str, VerificationKey] = {}
-        self._read_at: float | None = None
-        self._tried_at: float | None = None
-
-    async def key(self, kid: str) -> VerificationKey | None:
-        """Return the key with this id, None if the issuer has no such key.
-
-        Raises:
-            IssuerUnavailable: the keys are unknown, or known for too long to be believed.
-        """
-        if self._age(self._read_at) > FRESH_SECONDS or kid not in self._keys:
-            await self._refresh(kid)
-        if self._age(self._read_at) > STALE_SECONDS:
-            raise IssuerUnavailable(f"the keys of {self._issuer} cannot be read")
-        return self._keys.get(kid)
-
-    async def _refresh(self, kid: str) -> None:
-        async with self._lock:
-            # Whoever waited here may find the work done, or a try just made.
-            fresh = self._age(self._read_at) <= FRESH_SECONDS and kid in self._keys
-            if fresh or self._age(self._tried_at) <= COOLDOWN_SECONDS:
-                return
-            self._tried_at = self._now()
-            try:
-                # Shielded: a caller that leaves must not spend the try that others wait for.
-                with anyio.CancelScope(shield=True):
-                    self._keys = read_key_set(await self._fetch())
-                self._read_at = self._now()
-            except IssuerUnavailable:
-                if self._read_at is None:
-                    raise
-
-    def _now(self) -> float:
-        return self._clock.monotonic_ns() / 1e9
-
-    def _age(self, instant: float | None) -> float:
-        return float("inf") if instant is None else self._now() - instant
-
-
-def from_file(path: str) -> Fetch:
-    """Return a fetch that reads a key set from a file."""
-
-    async def fetch() -> bytes:
-        try:
-            return await anyio.Path(path).read_bytes()
-        except OSError as exc:
-            raise IssuerUnavailable(f"{path}: cannot be read ({exc.strerror})") from exc
-
-    return fetch
-
-
-def from_url(url: str) -> Fetch:
-    """Return a fetch that gets a key set over HTTP: no redirects, no proxies, bounded."""
-
-    async def fetch() -> bytes:
-        try:
-            with anyio.fail_after(FETCH_SECONDS):
-                async with httpx.AsyncClient(trust_env=False, follow_redirects=False) as client:
-                    return await _get(client, url)
-        except (httpx.HTTPError, TimeoutError) as exc:
-            raise IssuerUnavailable(f"{url}: cannot be fetched ({type(exc).__name__})") from exc
-
-    return fetch
-
-
-async def _get(client: httpx.AsyncClient, url: str) -> bytes:
-    # Without compression, so that the limit bounds what is held and not what was sent.
-    async with client.stream("GET", url, headers={"accept-encoding": "identity"}) as response:
-        if response.status_code != 200:
-            raise IssuerUnavailable(f"{url}: answered {response.status_code}")
-        body = b""
-        async for chunk in response.aiter_raw():
-            body += chunk
-            if len(body) > MAX_BYTES:
-                raise IssuerUnavailable(f"{url}: the key set is larger than 256 KiB")
-        return body

@@ -3,7 +3,8 @@
 One connection, used by one thread at a time under a limiter, so that the event loop never waits for
 the disk. Only its owner can read the file: it holds what agents asked for. Requests are capped, so
 that neither the disk nor the people who approve can be flooded, and are removed once expired.
-Only adds and reads requests; answering and consuming them comes with the console.
+Only adds and reads requests; answering and consuming them comes with the console. Sessions are in
+the same file (`sessions.py`).
 """
 
 import os
@@ -25,6 +26,8 @@ from gateway.core.canonical import canonical
 from gateway.core.claims import Claims
 from gateway.core.decision import Hold
 from gateway.core.errors import LedgerUnavailable
+from gateway.core.session import CONFLICT, Session, named, session_of
+from gateway.ledger import sessions
 
 BUSY_SECONDS: Final = 0.25
 """How long to wait for another process that holds the file."""
@@ -85,7 +88,7 @@ class SQLiteLedger:
                 undo.callback(self._db.close)
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = FULL")
-                self._db.executescript(_SCHEMA)
+                self._db.executescript(_SCHEMA + sessions.SCHEMA)
                 _narrow(path.resolve())
                 self._path, self._opened = path, path.stat()
                 undo.pop_all()
@@ -96,11 +99,23 @@ class SQLiteLedger:
         self._healthy = True
 
     async def situate(self, call: ToolCall, claims: Claims, now_ns: int) -> Situation:
-        """Return the pending request for this exact call, if there is one."""
-        if call.action != "tools/call":
+        """Return the pending request for this exact call, and whether its session is its own."""
+        match = match_digest(call, claims) if call.action == "tools/call" else None
+        session_id = named(call.request)
+        if match is None and session_id is None:
             return Situation()
-        match = match_digest(call, claims)
-        return Situation(await self._run(lambda: self._pending(match, now_ns)))
+        session = None if session_id is None else session_of(call.system, session_id, claims)
+        return await self._run(lambda: self._situation(match, session, now_ns))
+
+    async def open_session(self, system: str, session_id: str, claims: Claims, now_ns: int) -> None:
+        """Bind a session to its caller.
+
+        Raises:
+            LedgerUnavailable: also `session_conflict`, if it is another caller's.
+        """
+        session = session_of(system, session_id, claims)
+        if not await self._run(lambda: sessions.bind(self._db, session, now_ns)):
+            raise LedgerUnavailable("the session is another caller's", code=CONFLICT)
 
     async def hold(
         self, call: ToolCall, claims: Claims, decision: Hold, call_id: str, now_ns: int
@@ -178,6 +193,12 @@ class SQLiteLedger:
             return work()
         finally:
             self._in_use.release()
+
+    def _situation(self, match: str | None, session: Session | None, now_ns: int) -> Situation:
+        return Situation(
+            self._pending(match, now_ns) if match is not None else None,
+            session is not None and sessions.owned(self._db, session, now_ns),
+        )
 
     def _pending(self, match: str, now_ns: int) -> Approval | None:
         row = self._db.execute(_PENDING, (match, now_ns)).fetchone()

@@ -3,9 +3,11 @@
 The server in front of us accepts a missing or doubled Host, an absolute-form target and both
 Content-Length and Transfer-Encoding, so all of that is settled here, on the raw path and the raw
 header list. Anything ambiguous is refused; nothing is normalised. Rules: RFC 9112 §3.2, §6.3;
-MCP (Origin). Does not read the body and does not authenticate.
+RFC 9449 §4.3 (one proof); MCP (Origin). What only a TLS terminator may say is refused or ignored
+from anyone else. Does not read the body and does not authenticate.
 """
 
+import ipaddress
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -39,10 +41,16 @@ _READ: Final = _FORWARDED | {
     "authorization",
     "content-encoding",
     "content-length",
+    "dpop",
     "host",
     "origin",
     "transfer-encoding",
+    "txn-token",
 }
+_CERTIFICATE: Final = "x-forwarded-client-cert"
+_ORIGINAL_SOURCE: Final = "x-forwarded-for"
+_VOUCHED: Final = frozenset({_CERTIFICATE, _ORIGINAL_SOURCE})
+"""What only a terminator may say: whose certificate it saw, and where the caller is."""
 _ROUTE: Final = re.compile(r"/([a-z0-9][a-z0-9-]{0,62})/mcp\Z")
 _JSON: Final = re.compile(
     r'application/json(?:\s*;\s*charset=(?:utf-8|"utf-8"))?\s*\Z', re.IGNORECASE
@@ -68,6 +76,8 @@ class Admitted:
     system: str
     headers: Mapping[str, str] = field(repr=False)
     """Headers we read or may forward, lower-case names, each at most once."""
+    source: str | None = None
+    """Address of the caller, as the terminator saw it; None if none said so."""
 
 
 def may_forward(name: str) -> bool:
@@ -75,27 +85,33 @@ def may_forward(name: str) -> bool:
     return name in _FORWARDED or name.startswith("mcp-param-")
 
 
-def admit_own(head: Head, hosts: Collection[str], origins: Collection[str]) -> None:
+def admit_own(
+    head: Head, hosts: Collection[str], origins: Collection[str], *, vouched: bool = False
+) -> None:
     """Check the head of a request to the gateway's own endpoints, which take no other headers.
 
     Raises:
         AdmissionRefused: as `admit`.
     """
-    _check_host_and_origin(_headers(head.headers), hosts, origins)
+    _check_host_and_origin(_headers(head.headers, vouched), hosts, origins)
 
 
-def admit(head: Head, hosts: Collection[str], origins: Collection[str]) -> Admitted:
+def admit(
+    head: Head, hosts: Collection[str], origins: Collection[str], *, vouched: bool = False
+) -> Admitted:
     """Check the head of a request.
 
     Args:
         head: the request line and the headers.
         hosts: accepted Host values, lower case.
         origins: accepted Origin values.
+        vouched: whether it came from a TLS terminator that settings name.
 
     Raises:
         AdmissionRefused: with the HTTP status and the code of the first rule broken.
     """
-    headers = _headers(head.headers)
+    headers = _headers(head.headers, vouched)
+    source = headers.pop(_ORIGINAL_SOURCE, None)
     _check_host_and_origin(headers, hosts, origins)
     if "transfer-encoding" in headers:
         raise _refused("length_required", 411, "send a Content-Length, not Transfer-Encoding")
@@ -106,22 +122,22 @@ def admit(head: Head, hosts: Collection[str], origins: Collection[str]) -> Admit
         raise _refused("method_refused", 405, "MCP endpoints take POST, GET and DELETE")
     if head.method == "POST" and not _JSON.match(headers.get("content-type", "")):
         raise _refused("content_type_refused", 415, "send Content-Type: application/json")
-    return Admitted(system, headers)
+    return Admitted(system, headers, None if source is None else _address(source))
 
 
-def _headers(lines: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+def _headers(lines: Iterable[tuple[bytes, bytes]], vouched: bool) -> dict[str, str]:
     lines = list(lines)
     if len(lines) > MAX_HEADER_LINES or sum(len(n) + len(v) for n, v in lines) > MAX_HEADER_BYTES:
         raise _refused("headers_too_large", 431, "send fewer or shorter headers")
     headers: dict[str, str] = {}
     for raw_name, value in lines:
         name = raw_name.decode("latin-1").lower()
-        _check_name(name)
-        if name not in _READ and not may_forward(name):
+        _check_name(name, vouched)
+        if not (name in _READ or may_forward(name) or (vouched and name in _VOUCHED)):
             continue
         # Two readers may take different copies of a doubled header, so neither copy is used.
         if name in headers:
-            raise _refused("duplicate_header", 400, f"send {name} once")
+            raise _doubled(name)
         if not _VALUE.match(value):
             raise _refused("header_value_refused", 400, f"{name} holds characters outside ASCII")
         headers[name] = value.decode("ascii")
@@ -132,16 +148,33 @@ def _headers(lines: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return headers
 
 
-def _check_name(name: str) -> None:
+def _check_name(name: str, vouched: bool) -> None:
     if not _NAME.match(name):
         raise _refused("header_name_refused", 400, "a header name is not a token")
     if name == "upgrade":
         raise _refused("upgrade_refused", 400, "this listener speaks HTTP/1.1 only")
-    if name == "x-forwarded-client-cert":
-        # Only a terminator named in settings may vouch for a client; this listener has none.
+    if name == _CERTIFICATE and not vouched:
+        # Ignoring it would hide a proxy that is not where settings say.
         raise _refused(
             "client_certificate_header_refused", 400, "no proxy is trusted to vouch here"
         )
+
+
+def _doubled(name: str) -> AdmissionRefused:
+    code = "forwarded_for_refused" if name == _ORIGINAL_SOURCE else "duplicate_header"
+    return _refused(code, 400, f"send {name} once")
+
+
+def _address(forwarded: str) -> str:
+    """Return the last address of an `X-Forwarded-For`: the only one that the terminator wrote."""
+    last = forwarded.rpartition(",")[2].strip(" \t")
+    try:
+        address = ipaddress.ip_address(last)
+    except ValueError:
+        address = None
+    if address is None or "%" in last:
+        raise _refused("forwarded_for_refused", 400, "x-forwarded-for does not end in an address")
+    return str(address)
 
 
 def _check_host_and_origin(

@@ -2,9 +2,10 @@
 
 A refused `tools/call` is a *result* with `isError`, so that the model sees it and the session goes
 on; any other request gets a JSON-RPC error with HTTP 200. Only what is broken before a call is
-known (admission, malformed body, credential) answers with an HTTP status. A policy denial never
-looks like `insufficient_scope`: clients would loop through authorization. Agents see a code and a
-short sentence, never policy text, a token or an upstream body. Does not decide, does not record.
+known (admission, malformed body, credential) answers with an HTTP status, and so does a session
+that is not the caller's, for which MCP wants a 404. A policy denial never looks like
+`insufficient_scope` (`challenge.py`): clients would loop through authorization. Agents see a code
+and a short sentence, never policy text, a token or an upstream body. Does not decide or record.
 """
 
 from dataclasses import dataclass
@@ -15,16 +16,17 @@ from gateway.core.call import RequestId, ToolCall
 from gateway.core.canonical import dumps
 from gateway.core.errors import (
     AdmissionRefused,
-    CredentialMissing,
     EvidenceUnavailable,
     GatewayError,
     IdentityError,
     IssuerUnavailable,
     MalformedMessage,
+    SessionUnknown,
     UpstreamError,
     WireError,
 )
 from gateway.core.record import Receipt
+from gateway.wire import challenge
 from gateway.wire.jsonrpc import METHOD_NOT_FOUND, REFUSED
 from gateway.wire.receipt import KEY
 
@@ -52,6 +54,10 @@ class Refusal:
     approval: Approval | None = None
     receipt: Receipt | None = None
     """Where the newest record of the call stands; None if there is none."""
+    resource: str = ""
+    """Canonical URI of what was asked for, for the challenge."""
+    scheme: challenge.Scheme = "bearer"
+    """How the caller's token came, for the challenge."""
 
     def facts(self) -> dict[str, Any]:
         """Return the members that a machine reads, the same in every shape."""
@@ -95,8 +101,10 @@ def answer(refusal: Refusal, call: ToolCall | None) -> Answer:
             _rpc_error(failure.rpc_id, failure.rpc_code, refusal),
         )
     if isinstance(failure, IdentityError):
-        challenge = "Bearer" if isinstance(failure, CredentialMissing) else _INVALID_TOKEN
-        return _json(401, _plain(refusal), {"www-authenticate": challenge})
+        extra = challenge.headers(failure, refusal.resource, refusal.scheme)
+        return _json(challenge.status(failure), _plain(refusal), extra)
+    if isinstance(failure, SessionUnknown):
+        return _json(failure.http_status, _plain(refusal))
     if isinstance(failure, AdmissionRefused) and failure.http_status == 405:
         return _json(405, _plain(refusal), {"allow": "POST, GET, DELETE"})
     if isinstance(failure, WireError):
@@ -104,9 +112,6 @@ def answer(refusal: Refusal, call: ToolCall | None) -> Answer:
     if call is None or call.rpc_id is None:
         return _json(_status(refusal), _plain(refusal), _retry(refusal))
     return _to_request(refusal, call, call.rpc_id)
-
-
-_INVALID_TOKEN: Final = 'Bearer error="invalid_token"'  # noqa: S105 - RFC 6750 §3.1, no secret
 
 
 def _to_request(refusal: Refusal, call: ToolCall, rpc_id: RequestId) -> Answer:

@@ -5,6 +5,7 @@ The probes of the threat model's first table, sent byte by byte to the real list
 
 import hashlib
 import json
+import re
 import socket
 
 import pytest
@@ -23,6 +24,8 @@ PROBES = {
     "unknown-host": ({"drop": ("Host",), "headers": [("Host", "evil.example")]}, {403}),
     "origin": ({"headers": [("Origin", "https://evil.example")]}, {403}),
     "two-authorizations": ({"headers": [("Authorization", "Bearer x")]}, {400}),
+    "two-proofs": ({"headers": [("DPoP", "a.b.c"), ("dpop", "a.b.c")]}, {400}),
+    "two-transactions": ({"headers": [("Txn-Token", "a.b.c"), ("Txn-Token", "d.e.f")]}, {400}),
     "content-length-and-chunked": ({"headers": [("Transfer-Encoding", "chunked")]}, {400, 411}),
     "gzip": ({"headers": [("Content-Encoding", "gzip")]}, {415}),
     "upgrade-h2c": (
@@ -73,6 +76,42 @@ def test_a_probe_that_reached_admission_is_recorded_with_its_code(allowing):
     assert json.loads(send(allowing.url, probe).body)["error"]["code"] == "origin_refused"
     (record,) = allowing.records("refusal")[before:]
     assert record["decision"]["reasons"][0] == {"code": "origin_refused", "rule": "gateway.admit"}
+
+
+@pytest.mark.parametrize("value", ["Bearer", "Bearer a b", "DPoP a,b", "bearer =", "DPoP "])
+def test_a_misspelled_authorization_is_refused_and_recorded(company, allowing, value):
+    """RFC 6750 §3.1: 400, not a request without a credential."""
+    seen = company.seen()["requests"]
+    probe = request(allowing.url, PING, headers=[("Authorization", value)])
+    answer = send(allowing.url, probe)
+    assert answer.status == 400
+    (reason,) = allowing.records("refusal")[-1]["decision"]["reasons"]
+    assert reason == {"code": "authorization_refused", "rule": "gateway.admit"}
+    assert company.seen()["requests"] == seen
+
+
+def test_a_forged_certificate_is_recorded_and_not_what_it_says(allowing):
+    """House: a misrouted proxy is seen in the evidence; its header is not kept."""
+    forged = ("X-Forwarded-Client-Cert", "URI=spiffe://bailiwick.example/agent/forged")
+    send(allowing.url, request(allowing.url, PING, headers=[forged]))
+    record = allowing.records("refusal")[-1]
+    code = record["decision"]["reasons"][0]["code"]
+    assert code == "client_certificate_header_refused"
+    assert "forged" not in json.dumps(dict(record), default=dict)
+
+
+def test_who_has_no_credential_is_pointed_to_metadata_that_name_the_resource(allowing):
+    """MCP authorization: Protected Resource Metadata Discovery."""
+    refused = send(allowing.url, request(allowing.url, PING))
+    assert refused.status == 401
+    (challenge,) = re.findall(rb"www-authenticate: (.*)", refused.head, re.IGNORECASE)
+    (found,) = re.findall(rb'^Bearer resource_metadata="([^"]*)"$', challenge.strip())
+    metadata = found.decode()
+    assert metadata == f"{allowing.base}/.well-known/oauth-protected-resource/company/mcp"
+    answer = send(metadata, request(metadata, method="GET", drop=("Content-Type",)))
+    document = json.loads(answer.body)
+    assert document["resource"] == allowing.url
+    assert document["authorization_servers"] == ["https://dev-issuer.invalid"]
 
 
 def test_the_listener_does_not_speak_http2(company, allowing):

@@ -8,19 +8,21 @@ import pytest
 
 from gateway.core.call import Request, ToolCall
 from gateway.core.canonical import digest
-from gateway.core.claims import Claims, UnverifiedToken
+from gateway.core.claims import Claims, Credential, UnverifiedToken
 from gateway.core.errors import AdmissionRefused, GatewayError, IdentityError, IssuerUnavailable
-from gateway.identity.jwks import KeyCache
-from gateway.identity.oidc import OIDCAuthenticator, TrustedIssuer
+from gateway.identity.issued import TrustedIssuer
+from gateway.identity.jwks import read_key_set
+from gateway.identity.kept import Kept
 from gateway.settings import Issuer
 from gateway.wire.admission import Head, admit
 from gateway.wire.mcp import decode
 from gateway.wire.refusal import Refusal, answer
 from tests.fakes_clock import FakeClock
+from tests.unit.identity.authenticating import authenticating
 from tests.unit.identity.keys import ALL_KEYS, AUDIENCE, ISSUER, NOW, P256, payload, token
 
 CANARY = "canary-7d3f51c09be2"
-LIMITS = Issuer(ISSUER, AUDIENCE, "unused", ("ES256",))
+LIMITS = Issuer(ISSUER, AUDIENCE, "unused", algorithms=("ES256",))
 GOOD = token(payload(secret=CANARY))
 BAD: dict[str, str] = {
     "no-jws": CANARY,
@@ -64,7 +66,7 @@ def head(text: str, *extra: tuple[bytes, bytes]) -> Head:
 def request(text: str, headers: dict[str, str] | None = None) -> Request:
     """Make a request whose credential is this token."""
     body = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t"}}'
-    credential = UnverifiedToken(text)
+    credential = Credential(UnverifiedToken(text))
     return Request("POST", "/crm/mcp", "crm", headers or {}, body, "::1", credential)
 
 
@@ -76,11 +78,10 @@ async def authenticated(text: str, keys: bytes | None = ALL_KEYS) -> Claims:
             raise IssuerUnavailable("down")
         return keys
 
-    trusted = TrustedIssuer(LIMITS, KeyCache(ISSUER, fetch, FakeClock()))
+    clock = FakeClock(NOW * 10**9)
+    trusted = TrustedIssuer(LIMITS, Kept(ISSUER, fetch, read_key_set, clock))
     with anyio.fail_after(5):
-        return await OIDCAuthenticator([trusted], FakeClock(NOW * 10**9)).authenticate(
-            UnverifiedToken(text)
-        )
+        return await authenticating([trusted], clock=clock).authenticate(request(text))
 
 
 SHOWN: dict[str, Callable[[str], Any]] = {

@@ -1,7 +1,9 @@
 """Speaks HTTP byte by byte, so that a test decides what is really sent."""
 
 import socket
+import ssl
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 TIMEOUT_SECONDS = 15
@@ -13,25 +15,41 @@ class Answer:
 
     status: int
     body: bytes
+    head: bytes = b""
 
 
-def send(url: str, raw: bytes) -> Answer:
+def send(url: str, raw: bytes, tls: ssl.SSLContext | None = None) -> Answer:
     """Send bytes to the listener of `url` and read one answer; status 0 if it hung up."""
     parts = urlsplit(url)
     address = (parts.hostname or "", parts.port or 0)
     with socket.create_connection(address, TIMEOUT_SECONDS) as connection:
-        connection.sendall(raw)
-        received = b""
-        while not _complete(received):
-            try:
-                chunk = connection.recv(65536)
-            except ConnectionResetError:
-                break
-            if not chunk:
-                break
-            received += chunk
+        if tls is None:
+            return _exchange(connection, raw)
+        with tls.wrap_socket(connection, server_hostname=parts.hostname) as secured:
+            return _exchange(secured, raw)
+
+
+def send_to_socket(path: Path, raw: bytes) -> Answer:
+    """Send bytes to a Unix socket, as `send` does."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(TIMEOUT_SECONDS)
+        connection.connect(str(path))
+        return _exchange(connection, raw)
+
+
+def _exchange(connection: socket.socket, raw: bytes) -> Answer:
+    connection.sendall(raw)
+    received = b""
+    while not _complete(received):
+        try:
+            chunk = connection.recv(65536)
+        except ConnectionResetError:
+            break
+        if not chunk:
+            break
+        received += chunk
     head, _, body = received.partition(b"\r\n\r\n")
-    return Answer(int(head.split(b" ", 2)[1]) if head.startswith(b"HTTP/") else 0, body)
+    return Answer(int(head.split(b" ", 2)[1]) if head.startswith(b"HTTP/") else 0, body, head)
 
 
 def request(

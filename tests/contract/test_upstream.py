@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from gateway.core.call import Request, ToolCall
-from gateway.core.claims import UnverifiedToken
+from gateway.core.claims import Credential, UnverifiedToken
 from gateway.core.errors import UpstreamError, UpstreamTimeout
 from gateway.ports import Upstream
 from gateway.settings import System
@@ -48,7 +48,13 @@ def call(
 ) -> ToolCall:
     """Return a decided call."""
     request = Request(
-        method, f"/{system}/mcp", system, headers, body, "192.0.2.7", UnverifiedToken(AGENTS)
+        method,
+        f"/{system}/mcp",
+        system,
+        headers,
+        body,
+        "192.0.2.7",
+        Credential(UnverifiedToken(AGENTS)),
     )
     return ToolCall(request, "tools/call", "tool", "crm.read", {}, "legacy", None, 7)
 

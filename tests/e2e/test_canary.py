@@ -135,7 +135,8 @@ def test_the_canaries_did_pass_through(run: Run) -> None:
     for name in ("argument of a known shape", "random argument", "marked argument"):
         assert any(run.canaries[name] in answer for answer in run.answers), name
     kinds = [record.kind for record in records(run.folder / "evidence")]
-    assert (kinds.count("refusal"), kinds.count("intent") > 4) == (3, True)
+    # One of the refusals is of the session id, which nobody opened.
+    assert (kinds.count("refusal"), kinds.count("intent") > 4) == (4, True)
 
 
 def test_no_canary_is_on_disk_in_clear(run: Run) -> None:

@@ -159,7 +159,11 @@ async def test_an_unknown_agent_and_no_agent_get_nothing(company, shipped):
         assert answer.json()["result"]["_meta"]["bailiwick/refusal"]["code"] == "subject_unknown"
         nobody = {k: v for k, v in shipped.bearer().items() if k != "authorization"}
         answer = await agent.post(shipped.url, json=message, headers=nobody)
-        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+        metadata = f"{shipped.base}/.well-known/oauth-protected-resource/company/mcp"
+        challenge = f'Bearer resource_metadata="{metadata}"'
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, challenge)
+        described = (await agent.get(metadata)).json()
+        assert described["resource"] == shipped.url
         forged = {**nobody, "authorization": f"Bearer {shipped.token()[:-6]}AAAAAA"}
         answer = await agent.post(shipped.url, json=message, headers=forged)
         assert answer.status_code == 401

@@ -197,7 +197,9 @@ def refused_start(folder: Path, port: int, host: str = "127.0.0.1") -> str:
     starter.create(folder, NOWHERE, port)
     settings = folder / starter.SETTINGS_NAME
     # A real issuer, because the development issuer is for loopback only.
-    text = settings.read_text().replace('host = "127.0.0.1"', f'host = "{host}"')
+    text = settings.read_text().replace(
+        'host = "127.0.0.1"', f'host = "{host}"\npublic_url = "https://gateway.test"'
+    )
     issuer = '[[issuers]]\nissuer = "i"\naudience = "a"\njwks = "keys.json"'
     settings.write_text(text.replace('[dev_issuer]\nkey = "dev-issuer.json"', issuer))
     command = [sys.executable, "-m", "gateway", "serve", "--settings", str(settings)]
@@ -273,3 +275,14 @@ async def test_a_listener_that_does_not_start_is_one_failure():
 
 async def nothing(scope: object, receive: object, send: object) -> None:
     """Answer nothing."""
+
+
+def test_evidence_that_cannot_be_written_is_one_line_and_no_traceback(tmp_path):
+    """House: a failure to start is one sentence for whoever starts it."""
+    starter.create(tmp_path, NOWHERE, free_port())
+    (tmp_path / "evidence").write_text("a file where the folder should be")
+    settings = tmp_path / starter.SETTINGS_NAME
+    command = [sys.executable, "-m", "gateway", "serve", "--settings", str(settings)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (3, "", 1)
+    assert ended.stderr.startswith("bailiwick: ")

@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.core.call import Request
-from gateway.core.claims import UnverifiedToken
+from gateway.core.claims import NOTHING, Credential, UnverifiedToken
 from gateway.core.decision import ApprovalNeeded, Decision, Deny, Hold, Reason
 from gateway.core.errors import WireError
+from gateway.core.session import session_of
 from gateway.pipeline import Ports, walk
 from tests.fakes import (
+    CLAIMS,
     ORIGIN,
     PERMIT,
     FakeAuthenticator,
@@ -22,6 +24,8 @@ from tests.fakes import (
     GatedEvidenceLog,
 )
 
+SESSION = "s-1"
+"""A session that the caller opened before."""
 CANARY = "canary-1b9f-token-of-the-agent"
 DENY = Deny((Reason("tool_not_allowed", "tool_allowed"),), PERMIT.classification, "tester")
 HOLD = Hold(
@@ -82,11 +86,11 @@ def request(body: bytes | None = None, token: str | None = CANARY, **changed: An
         "system": "crm",
         "headers": {
             "content-type": "application/json",
-            "mcp-session-id": "s-1",
+            "mcp-session-id": SESSION,
         },
         "body": tools_call() if body is None else body,
         "source": "192.0.2.7",
-        "credential": UnverifiedToken(token) if token else None,
+        "credential": Credential(UnverifiedToken(token)) if token else NOTHING,
     }
     return Request(**members | changed)
 
@@ -104,6 +108,7 @@ class Line:
         self.clock = FakeClock()
         self.authenticator = FakeAuthenticator(tape=self.tape)
         self.ledger = FakeLedger(tape=self.tape)
+        self.ledger.sessions[session_of("crm", SESSION, CLAIMS)] = self.clock.wall_ns()
         self.decision_point = GatedDecisionPoint(*decisions, tape=self.tape)
         self.evidence = GatedEvidenceLog(tape=self.tape)
         status, headers, chunks = SHAPES[shape]

@@ -120,8 +120,9 @@ async def test_an_outcome_whose_answer_was_lost_counts_as_unrecorded() -> None:
 
 EVIDENCE = (None, ("intent", False), ("intent", True), ("outcome", False), ("outcome", True))
 UPSTREAM = ("answers", "unreachable", "lost head", "breaks off", "fails on leaving")
-LEDGER = (None, "situate", "hold")
+LEDGER = (None, "situate", "hold", "open_session")
 DECISIONS: tuple[Decision | Exception, ...] = (PERMIT, DENY, HOLD, PolicyUnavailable("down"))
+UNBOUND = "canary-unbound-session"
 CALLER = (None, "start", "write", "finish")
 
 
@@ -151,6 +152,8 @@ def scripted(
         line.upstream.leaving = BROKEN
     if ledger:
         line.ledger.broken[ledger] = "raises"
+    if ledger == "open_session":
+        line.upstream.headers = {**line.upstream.headers, "mcp-session-id": UNBOUND}
     if caller:
         line.caller.trouble[caller] = ConnectionResetError()
     return line
@@ -158,6 +161,7 @@ def scripted(
 
 def check(line: Line, reached_answer: bool) -> None:
     """Assert what must hold whatever fails."""
+    assert UNBOUND not in line.caller.headers.values()
     assert send_after_intent(line.tape)
     if line.upstream.calls and reached_answer:
         assert last_piece_after_outcome(line.tape)
@@ -174,7 +178,7 @@ def check(line: Line, reached_answer: bool) -> None:
 async def test_in_no_combination_of_failures_does_effect_come_before_evidence(
     shape: str, body: bytes | None
 ) -> None:
-    """Design §1.3: 1,200 combinations a shape, of an answer that is held and one that is not."""
+    """Design §1.3: 1,600 combinations a shape, of an answer that is held and one that is not."""
     for script in itertools.product(DECISIONS, EVIDENCE, UPSTREAM, LEDGER, CALLER):
         line = scripted(shape, *script)
         with anyio.fail_after(5):
@@ -200,7 +204,10 @@ async def test_in_no_combination_of_failures_does_effect_come_before_evidence(
         st.none(),
     ),
     stop=st.sampled_from(
-        ["authenticate", "situate", "hold", "decide", "intent", "refusal", "outcome", "head"]
+        [
+            *("authenticate", "situate", "decide", "hold", "intent", "refusal"),
+            *("head", "open_session", "outcome"),
+        ]
     ),
     reopened=st.booleans(),
 )
@@ -240,7 +247,7 @@ def place(line: Line, gate: Gate, stop: str) -> None:
     """Put the gate where the caller leaves."""
     if stop == "authenticate":
         line.authenticator.gate = gate
-    elif stop in ("situate", "hold"):
+    elif stop in ("situate", "hold", "open_session"):
         line.ledger.gates[stop] = gate
     elif stop == "decide":
         line.decision_point.gate = gate

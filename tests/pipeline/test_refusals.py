@@ -40,6 +40,11 @@ def break_ledger(line: Line) -> None:
     line.ledger.broken["situate"] = "raises"
 
 
+def lose_session(line: Line) -> None:
+    """Forget the caller's session."""
+    line.ledger.sessions.clear()
+
+
 def break_hold(line: Line) -> None:
     """Break the ledger's writing."""
     line.ledger.broken["hold"] = "raises"
@@ -51,6 +56,7 @@ KINDS: dict[str, tuple[dict[str, Any], str, str]] = {
     "credential": ({"prepare": reject}, "token_expired", "gateway.authenticate"),
     "issuer": ({"prepare": lose_issuer}, "issuer_unavailable", "gateway.authenticate"),
     "ledger": ({"prepare": break_ledger}, "ledger_unavailable", "gateway.situate"),
+    "session": ({"prepare": lose_session}, "session_unknown", "gateway.session"),
     "pdp": ({"decision": PolicyUnavailable("x")}, "pdp_unavailable", "gateway.decide"),
     "deny": ({"decision": DENY}, "tool_not_allowed", "tool_allowed"),
     "hold": ({"decision": HOLD}, "approval_required", "approval_required"),
@@ -129,8 +135,8 @@ async def test_a_permitted_call_records_no_token_either() -> None:
     """Design §1.4: also when it is permitted, and in what policy is asked."""
     line = Line()
     await line.walk()
-    credential = line.upstream.calls[0].request.credential
-    assert credential and credential.text == CANARY, "the canary must be there to miss"
+    token = line.upstream.calls[0].request.credential.token
+    assert token and token.text == CANARY, "the canary must be there to miss"
     documents = b"".join(line.decision_point.documents).decode()
     assert CANARY not in json.dumps(line.evidence.records) + documents
 

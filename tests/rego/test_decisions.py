@@ -42,9 +42,12 @@ def call(name: str, arguments: Any = None, *, subject: str = BILLING, **context:
             "type": "workload",
             "issuer": "https://issuer.example",
             "tenant": None,
+            "instance": None,
             "on_behalf_of": None,
             "actors": [],
+            "scopes": [],
             "proof": "bearer",
+            "flags": [],
             "lifetime_seconds": 300,
             "claims": {},
         },
@@ -61,6 +64,7 @@ def call(name: str, arguments: Any = None, *, subject: str = BILLING, **context:
             "task": None,
             "grant": None,
             "approval": None,
+            "transaction": None,
             "source": "127.0.0.1",
             **context,
         },
@@ -294,7 +298,9 @@ OPTIONAL = {
     ("context", "task"),
     ("context", "grant"),
     ("context", "approval"),
+    ("context", "transaction"),
     ("context", "source"),
+    ("subject", "instance"),
 }
 """Members that no shipped rule reads, or whose absence means the same as their null."""
 
@@ -303,6 +309,8 @@ OPAQUE = {
     ("subject", "type"),
     ("subject", "issuer"),
     ("subject", "proof"),
+    ("subject", "scopes"),
+    ("subject", "flags"),
     ("context", "call_id"),
     ("context", "time"),
 }

@@ -9,8 +9,11 @@ from gateway.core.errors import SettingsError
 from gateway.settings import (
     MAX_LIFETIME_SECONDS,
     Anchor,
+    Claimed,
     DevIssuer,
+    DPoP,
     Evidence,
+    Identity,
     Issuer,
     Ledger,
     Policy,
@@ -19,6 +22,8 @@ from gateway.settings import (
     Settings,
     Space,
     System,
+    Terminator,
+    TrustDomain,
     load,
 )
 
@@ -41,6 +46,8 @@ subjects = ["spiffe://issuer.test/"]
 """
 NO_ISSUERS = MINIMAL.partition("[[issuers]]")[0]
 DEV = '\n[dev_issuer]\nkey = "dev.jwk"\nsubjects = ["spiffe://dev.test/"]\n'
+
+OUTSIDE = '[server]\nhost = "0.0.0.0"\npublic_url = "https://gateway.test"\n'
 
 Write = Callable[[str | bytes], Path]
 
@@ -99,19 +106,28 @@ def test_a_minimal_file_is_read_whole(write: Write, tmp_path: Path) -> None:
             retention=None,
         ),
         ledger=Ledger(tmp_path / "ledger.db"),
-        server=Server("127.0.0.1", 8080, (), (), 1024 * 1024, 10.0, 30.0, 10.0),
+        server=Server("127.0.0.1", 8080, (), (), 1024 * 1024, 10.0, 30.0, 10.0, None),
         issuers=(
             Issuer(
                 "https://issuer.test",
                 "bailiwick",
                 "https://issuer.test/jwks.json",
-                ("ES256", "EdDSA", "RS256"),
-                ("at+jwt", "JWT"),
-                3600,
-                30,
-                ("spiffe://issuer.test/",),
+                ca_file=None,
+                token_file=None,
+                profile="access-token",
+                algorithms=("ES256", "EdDSA", "RS256"),
+                types=None,
+                require=(),
+                max_lifetime_seconds=3600,
+                leeway_seconds=30,
+                subjects=("spiffe://issuer.test/",),
+                claims=Claimed("sub", "tenant", "scope", None, ()),
+                scope_implies={},
             ),
         ),
+        identity=Identity(None, 10_000, 300.0, 4, DPoP(False, 60)),
+        trust_domains=(),
+        terminators=(),
         systems={},
         dev_issuer=None,
     )
@@ -129,6 +145,17 @@ max_body_bytes = 1
 body_idle_seconds = 1
 body_total_seconds = 2.5
 drain_seconds = 3600
+public_url = "https://gateway.test"
+
+[identity]
+state = "keys-seen"
+remembered_tokens = 0
+window_seconds = 1
+sources_per_subject = 1
+
+[identity.dpop]
+nonce = true
+max_age_seconds = 300
 
 [policy]
 bundle = "/srv/bundle"
@@ -184,6 +211,45 @@ algorithms = ["ES384"]
 types = ["JWT"]
 max_lifetime_seconds = 60
 leeway_seconds = 0
+ca_file = "ca.pem"
+token_file = "/srv/token"
+profile = "kubernetes"
+require = ["jti"]
+scope_implies = { admin = ["read"] }
+
+[issuers.claims]
+subject = "client_id"
+tenant = "tid"
+scope = "scp"
+instance = "/pod/uid"
+workload = ["agent"]
+
+[[trust_domains]]
+name = "corp.test"
+bundle = "corp.json"
+audience = "a"
+max_lifetime_seconds = 1
+leeway_seconds = 60
+subjects = ["spiffe://corp.test/agent/"]
+
+[[trust_domains]]
+name = "far.test"
+bundle_endpoint = "https://far.test/bundle"
+ca_file = "far.pem"
+
+[[terminators]]
+name = "edge"
+trust_domains = ["corp.test"]
+socket = "edge.sock"
+socket_group = "edge"
+
+[[terminators]]
+name = "far"
+trust_domains = ["far.test", "corp.test"]
+listen = "[::1]:8443"
+certificate = "tls.pem"
+key = "tls.key"
+client_ca = "clients.pem"
 
 [dev_issuer]
 key = "dev.jwk"
@@ -195,6 +261,8 @@ audience = "b"
 url = "http://crm.test:8000/mcp"
 protocol = "mcp"
 credential_file = "crm.token"
+scopes = ["crm:read"]
+proof = "any"
 head_timeout_seconds = 3600
 """
     assert load(write(text)) == Settings(
@@ -231,12 +299,71 @@ head_timeout_seconds = 3600
             ),
         ),
         ledger=Ledger(tmp_path / "a/b.db"),
-        server=Server("::1", 1, ("Gateway.Test",), ("https://console.test",), 1, 1.0, 2.5, 3600.0),
+        server=Server(
+            "::1",
+            1,
+            ("Gateway.Test",),
+            ("https://console.test",),
+            1,
+            1.0,
+            2.5,
+            3600.0,
+            "https://gateway.test",
+        ),
         issuers=(
-            Issuer("i", "a", "http://127.0.0.1:9/jwks", ("ES384",), ("JWT",), 60, 0, ("i:",)),
+            Issuer(
+                "i",
+                "a",
+                "http://127.0.0.1:9/jwks",
+                tmp_path / "ca.pem",
+                Path("/srv/token"),
+                "kubernetes",
+                ("ES384",),
+                ("JWT",),
+                ("jti",),
+                60,
+                0,
+                ("i:",),
+                Claimed("client_id", "tid", "scp", "/pod/uid", ("agent",)),
+                {"admin": ("read",)},
+            ),
+        ),
+        identity=Identity(tmp_path / "keys-seen", 0, 1.0, 1, DPoP(True, 300)),
+        trust_domains=(
+            TrustDomain(
+                "corp.test",
+                bundle=tmp_path / "corp.json",
+                audience="a",
+                max_lifetime_seconds=1,
+                leeway_seconds=60,
+                subjects=("spiffe://corp.test/agent/",),
+            ),
+            TrustDomain(
+                "far.test",
+                bundle_endpoint="https://far.test/bundle",
+                ca_file=tmp_path / "far.pem",
+            ),
+        ),
+        terminators=(
+            Terminator("edge", ("corp.test",), socket=tmp_path / "edge.sock", socket_group="edge"),
+            Terminator(
+                "far",
+                ("far.test", "corp.test"),
+                listen="[::1]:8443",
+                certificate=tmp_path / "tls.pem",
+                key=tmp_path / "tls.key",
+                client_ca=tmp_path / "clients.pem",
+            ),
         ),
         systems={
-            "crm": System("http://crm.test:8000/mcp", "mcp", tmp_path / "crm.token", 3600.0),
+            "crm": System(
+                "http://crm.test:8000/mcp",
+                "mcp",
+                tmp_path / "crm.token",
+                ("crm:read",),
+                "any",
+                3600.0,
+            ),
         },
         dev_issuer=DevIssuer(tmp_path / "dev.jwk", "d", "b", ("d:",)),
     )
@@ -421,9 +548,7 @@ def test_an_issuers_tokens_may_live_an_hour_at_most(write: Write) -> None:
     assert (settings.issuers[0].max_lifetime_seconds, MAX_LIFETIME_SECONDS) == (3600, 3600)
 
 
-@pytest.mark.parametrize(
-    "missing", ["bundle", "folder", "path", "issuer", "audience", "jwks"], ids=str
-)
+@pytest.mark.parametrize("missing", ["bundle", "folder", "path", "issuer"], ids=str)
 def test_a_required_key_that_is_missing_is_an_error_that_names_it(
     write: Write, missing: str
 ) -> None:
@@ -530,7 +655,7 @@ def test_a_development_issuer_off_loopback_is_refused(write: Write, host: str, b
 
 def test_a_listener_off_loopback_is_fine_with_real_issuers(write: Write) -> None:
     """House: only the development issuer is bound to loopback."""
-    settings = load(write(MINIMAL + '[server]\nhost = "0.0.0.0"\n'))
+    settings = load(write(MINIMAL + OUTSIDE))
     assert settings.server.loopback is False
 
 
@@ -630,7 +755,7 @@ def test_keys_are_fetched_over_https_or_on_loopback(write: Write, url: str) -> N
 def test_a_relative_key_file_resolves_against_the_settings_file(
     write: Write, tmp_path: Path
 ) -> None:
-    """House: gateway/settings.py says so of every relative path."""
+    """House: gateway/settings says so of every relative path."""
     settings = load(write(MINIMAL.replace("https://issuer.test/jwks.json", "jwks.json")))
     assert settings.issuers[0].jwks == str(tmp_path / "jwks.json")
 

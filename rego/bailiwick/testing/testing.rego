@@ -54,7 +54,14 @@ bounded(bounds) := {"tester": json.patch(charter, [{
 
 tool_call(name, arguments) := {
 	"version": "1",
-	"subject": {"id": "agent-1", "type": "workload", "issuer": "https://issuer", "proof": "bearer"},
+	"subject": {
+		"id": "agent-1",
+		"type": "workload",
+		"issuer": "https://issuer",
+		"scopes": [],
+		"proof": "bearer",
+		"flags": [],
+	},
 	"action": {"name": "tools/call", "protocol": "mcp"},
 	"resource": {"type": "tool", "system": "shop", "name": name, "arguments": arguments},
 	"context": {"time": now, "call_id": "call-1", "task": null},

@@ -41,12 +41,13 @@ def calls() -> Calls:
 @pytest.fixture
 async def begin(calls: Calls) -> Any:
     """Return a function that brings requests in flight."""
-    draining = Draining(calls)
+    draining = Draining()
     async with anyio.create_task_group() as tasks:
 
         async def requests(count: int) -> Draining:
             for _ in range(count):
-                tasks.start_soon(draining, {}, None, None)
+                # An application for each, as there is one for each listener.
+                tasks.start_soon(draining.around(calls), {}, None, None)
             await anyio.lowlevel.checkpoint()
             assert calls.began == count
             return draining
@@ -87,5 +88,5 @@ async def test_a_request_after_the_cancellation_does_not_reach_the_application(
     """House: nobody would record its outcome."""
     draining = await begin(1)
     await draining.cancel()
-    await draining({}, None, None)  # type: ignore[arg-type]
+    await draining.around(calls)({}, None, None)  # type: ignore[arg-type]
     assert calls.began == 1

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from gateway.core.call import Request, ToolCall
-from gateway.core.claims import UnverifiedToken
+from gateway.core.claims import NOTHING, Credential, UnverifiedToken
 
 REQUEST = Request(
     method="POST",
@@ -13,7 +13,7 @@ REQUEST = Request(
     headers={"content-type": "application/json"},
     body=b"abc",
     source="127.0.0.1",
-    credential=UnverifiedToken("canary"),
+    credential=Credential(UnverifiedToken("canary")),
 )
 CALL = ToolCall(
     request=REQUEST,
@@ -85,7 +85,7 @@ def test_a_request_and_a_call_cannot_be_changed(value: Any) -> None:
 
 def test_a_request_needs_no_credential() -> None:
     """House: that it is missing is for identity to say."""
-    assert dataclasses.replace(REQUEST, credential=None).credential is None
+    assert dataclasses.replace(REQUEST, credential=NOTHING).credential is NOTHING
 
 
 def test_a_request_does_not_hold_its_credential_among_its_headers() -> None:

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core.claims import Claims, UnverifiedToken
+from gateway.core.claims import Certificate, Claims, Transaction, UnverifiedToken
 
 FULL = Claims(
     subject="spiffe://corp.test/agent/invoices",
@@ -19,6 +19,16 @@ FULL = Claims(
     tenant="acme",
     on_behalf_of="user-7",
     actors=("outer", "inner"),
+    instance="pod-1",
+    scopes=("crm:read",),
+    confirmation={"jkt": "thumbprint"},
+    proof="dpop",
+    certificate=Certificate("sha256:22", "edge", 2_000),
+    key_age_seconds=3,
+    flags=("two_networks",),
+    transaction=Transaction(
+        "txn-1", "https://txn.test", "user-7", "sha256:33", "refund", {"amount": 3}
+    ),
     other={"team": "finance"},
 )
 BARE = Claims(
@@ -42,9 +52,12 @@ def test_the_subject_of_the_decision_input_holds_exactly_the_designs_members() -
         "type": "workload",
         "issuer": "https://issuer.test",
         "tenant": "acme",
+        "instance": "pod-1",
         "on_behalf_of": "user-7",
         "actors": ["outer", "inner"],
-        "proof": "bearer",
+        "scopes": ["crm:read"],
+        "proof": "dpop",
+        "flags": ["two_networks"],
         "lifetime_seconds": 500,
         "claims": {"team": "finance"},
     }
@@ -57,9 +70,12 @@ def test_what_a_credential_does_not_say_is_null_or_empty_and_never_absent() -> N
         "type": "workload",
         "issuer": "i",
         "tenant": None,
+        "instance": None,
         "on_behalf_of": None,
         "actors": [],
+        "scopes": [],
         "proof": "bearer",
+        "flags": [],
         "lifetime_seconds": 10,
         "claims": {},
     }
@@ -89,6 +105,36 @@ def test_evidence_holds_every_identity_fact_and_not_the_token() -> None:
         "exp": 1_600,
         "act": ["outer", "inner"],
         "token_digest": "sha256:00",
+        "tenant": "acme",
+        "instance": "pod-1",
+        "on_behalf_of": "user-7",
+        "scopes": ["crm:read"],
+        "cnf": {"jkt": "thumbprint"},
+        "proof": "dpop",
+        "certificate": {"digest": "sha256:22", "terminator": "edge", "not_after": 2_000},
+        "key_age_seconds": 3,
+        "flags": ["two_networks"],
+        "transaction": {"id": "txn-1", "token_digest": "sha256:33"},
+        "revocation": None,
+    }
+
+
+def test_what_a_credential_lacks_is_null_in_evidence_and_never_absent() -> None:
+    """House: evidence §6, a refusal and an intent have the same members."""
+    bare = BARE.as_evidence()
+    assert bare.keys() == FULL.as_evidence().keys()
+    assert [bare[name] for name in ("cnf", "certificate", "transaction", "instance")] == [None] * 4
+
+
+def test_a_transaction_is_context_without_its_token() -> None:
+    """House: design §5; a transaction token is not to be found verbatim anywhere."""
+    assert FULL.transaction is not None
+    assert FULL.transaction.as_context() == {
+        "id": "txn-1",
+        "issuer": "https://txn.test",
+        "subject": "user-7",
+        "scope": "refund",
+        "context": {"amount": 3},
     }
 
 

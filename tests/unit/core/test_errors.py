@@ -22,6 +22,8 @@ CODES = {
     "MessageTooLarge": "body_too_large",
     "IdentityError": "credential_rejected",
     "CredentialMissing": "credential_missing",
+    "InsufficientScope": "insufficient_scope",
+    "SessionUnknown": "session_unknown",
     "IssuerUnavailable": "issuer_unavailable",
     "PolicyError": "pdp_unavailable",
     "PolicyAnswerInvalid": "pdp_answer_invalid",
@@ -39,6 +41,7 @@ INHERITED = {
     "MalformedMessage": "malformed_message",
     "AdmissionRefused": "malformed_message",
     "CredentialRejected": "credential_rejected",
+    "ProofWanted": "credential_rejected",
     "PolicyUnavailable": "pdp_unavailable",
 }
 """Classes whose every failure carries its own code, or that are their parent's usual case."""

@@ -37,15 +37,7 @@ def test_an_intent_is_recorded_whole() -> None:
         "monotonic_ns": 1000,
         "call_id": "call-1",
         "correlation": correlation(asked, mcp.decode(asked)),
-        "identity": {
-            **CLAIMS.as_evidence(),
-            "tenant": None,
-            "on_behalf_of": None,
-            "cnf": None,
-            "proof": "bearer",
-            "certificate": None,
-            "revocation": None,
-        },
+        "identity": CLAIMS.as_evidence(),
         "request": {
             "method": "POST",
             "target": "/crm/mcp",

@@ -8,8 +8,10 @@ import anyio
 import pytest
 
 from gateway.core.canonical import digest
-from gateway.core.claims import Claims, UnverifiedToken
+from gateway.core.claims import Claims
 from gateway.core.errors import CredentialRejected, SettingsError
+from gateway.identity import jws
+from gateway.identity.access_token import AccessTokenVerifier, TrustedIssuer
 from gateway.identity.dev import (
     DEFAULT_LIFETIME_SECONDS,
     KEY_ID,
@@ -18,8 +20,9 @@ from gateway.identity.dev import (
     mint,
     public_keys,
 )
-from gateway.identity.jwks import KeyCache, read_key_set
-from gateway.identity.oidc import OIDCAuthenticator, TrustedIssuer
+from gateway.identity.jwks import read_key_set
+from gateway.identity.kept import Kept
+from gateway.identity.steps import Steps
 from gateway.settings import MAX_LIFETIME_SECONDS, DevIssuer, Issuer
 from tests.fakes_clock import FakeClock
 from tests.unit.identity.keys import ED25519, NOW, P256, jwk
@@ -35,15 +38,16 @@ def dev(tmp_path: Path) -> DevIssuer:
 
 
 async def authenticated(issuer: DevIssuer, text: str, keys: DevIssuer | None = None) -> Claims:
-    """Authenticate at NOW as wiring does."""
+    """Verify at NOW as wiring does."""
 
     async def fetch() -> bytes:
         return public_keys(keys or issuer)
 
     clock = FakeClock(NOW * 10**9)
-    trusted = TrustedIssuer(limits(issuer), KeyCache(issuer.issuer, fetch, clock))
+    trusted = TrustedIssuer(limits(issuer), Kept(issuer.issuer, fetch, read_key_set, clock))
     with anyio.fail_after(5):
-        return await OIDCAuthenticator([trusted], clock).authenticate(UnverifiedToken(text))
+        verifier = AccessTokenVerifier([trusted], clock)
+        return (await verifier.verify(jws.read(text), "", Steps())).claims
 
 
 def decoded(part: str) -> dict[str, Any]:
@@ -68,6 +72,8 @@ async def test_a_minted_token_is_authenticated_as_its_subject(dev: DevIssuer) ->
         key_id=KEY_ID,
         token_id=token_id,
         token_digest=digest(text.encode()),
+        key_age_seconds=0,
+        other={"client_id": SUBJECT},
     )
 
 
@@ -81,9 +87,16 @@ def test_a_minted_token_says_exactly_what_an_access_token_says(dev: DevIssuer) -
         "iss": "https://dev-issuer.invalid",
         "aud": "bailiwick-dev",
         "sub": SUBJECT,
+        "client_id": SUBJECT,
         "iat": NOW,
         "exp": NOW + 60,
     }
+
+
+@pytest.mark.parametrize("subject", [SUBJECT, "agent-7", "jo"])
+async def test_a_minted_token_looks_like_a_workloads(dev: DevIssuer, subject: str) -> None:
+    """RFC 9068 §2.2: the client is the subject when it acts for itself."""
+    assert (await authenticated(dev, mint(dev, subject, 60, NOW))).flags == ()
 
 
 def test_no_two_minted_tokens_are_the_same(dev: DevIssuer) -> None:
@@ -149,7 +162,7 @@ def test_the_public_key_set_does_not_hold_the_private_key(dev: DevIssuer) -> Non
             }
         ]
     }
-    assert list(read_key_set(published)) == [KEY_ID]
+    assert list(read_key_set(published).keys) == [KEY_ID]
 
 
 def test_a_new_key_is_readable_by_its_owner_only(dev: DevIssuer) -> None:

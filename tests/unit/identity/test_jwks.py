@@ -1,45 +1,21 @@
-import gzip
-import json
-import os
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
-from anyio.abc import SocketAttribute, SocketStream
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from gateway.core.errors import IssuerUnavailable
-from gateway.identity.jwks import (
-    COOLDOWN_SECONDS,
-    FETCH_SECONDS,
-    FRESH_SECONDS,
-    MAX_BYTES,
-    MAX_KEYS,
-    STALE_SECONDS,
-    KeyCache,
-    VerificationKey,
-    from_file,
-    from_url,
-    read_key_set,
-)
-from tests.fakes_clock import FakeClock
-from tests.unit.identity.keys import ED25519, P256, P384, RSA, jwk, key_set
+from gateway.identity.jwks import MAX_BYTES, MAX_KEYS, KeySet, VerificationKey, read_key_set
+from tests.unit.identity.keys import ED25519, P256, P384, RSA, encode, jwk, key_set
 
 KEY = jwk(P256, "a")
 READ = VerificationKey(KEY, ("ES256",))
 SET = key_set(KEY)
 
-# Reading a key set.
-
 
 def test_each_key_may_verify_only_what_its_kind_can() -> None:
     """RFC 7518 §3.1; RFC 8725 §3.1."""
     keys = [jwk(RSA, "r"), jwk(P256, "2"), jwk(P384, "3"), jwk(ED25519, "e")]
-    assert read_key_set(key_set(*keys, other=1)) == {
+    assert read_key_set(key_set(*keys, other=1)).keys == {
         "r": VerificationKey(keys[0], ("RS256", "PS256")),
         "2": VerificationKey(keys[1], ("ES256",)),
         "3": VerificationKey(keys[2], ("ES384",)),
@@ -50,7 +26,7 @@ def test_each_key_may_verify_only_what_its_kind_can() -> None:
 def test_a_key_that_names_its_algorithm_has_no_other() -> None:
     """RFC 7517 §4.4."""
     key = jwk(RSA, "r", alg="PS256")
-    assert read_key_set(key_set(key)) == {"r": VerificationKey(key, ("PS256",))}
+    assert read_key_set(key_set(key)).keys == {"r": VerificationKey(key, ("PS256",))}
 
 
 WEAK = rsa.generate_private_key(65537, 1024)
@@ -75,6 +51,8 @@ UNUSABLE: dict[str, Any] = {
     "empty-modulus": jwk(RSA, "b", n=""),
     "even-exponent": jwk(RSA, "b", e="AA"),
     "rsa-with-curve": jwk(RSA, "b", crv="P-256"),
+    "huge-modulus": jwk(RSA, "b", n=encode(bytes([255]) * 1025)),
+    "huge-exponent": jwk(RSA, "b", e=encode(bytes([1]) * 5)),
     "short-ed25519": jwk(ED25519, "b", x="AA"),
     "encryption": jwk(P256, "b", use="enc"),
     "signing-only": jwk(P256, "b", key_ops=["sign"]),
@@ -84,6 +62,11 @@ UNUSABLE: dict[str, Any] = {
     "no-kid": {name: value for name, value in KEY.items() if name != "kid"},
     "kid-number": KEY | {"kid": 1},
     "kid-null": KEY | {"kid": None},
+    "use-null": jwk(P256, "b", use=None),
+    "use-other-case": jwk(P256, "b", use="SIG"),
+    "use-list": jwk(P256, "b", use=["sig"]),
+    "svid": jwk(P256, "b", use="jwt-svid"),
+    "key-ops-text": jwk(P256, "b", key_ops="verify"),
     "no-kty": {name: value for name, value in KEY.items() if name != "kty"} | {"kid": "b"},
     "kty-list": jwk(P256, "b", kty=["EC"]),
     "empty": {},
@@ -96,8 +79,8 @@ UNUSABLE: dict[str, Any] = {
 @pytest.mark.parametrize("unusable", UNUSABLE.values(), ids=UNUSABLE)
 def test_a_key_that_cannot_verify_for_us_is_left_out_and_harms_no_other(unusable: Any) -> None:
     """RFC 7517 §5; House: symmetric, private and weak keys prove nothing."""
-    assert read_key_set(key_set(unusable, KEY)) == {"a": READ}
-    assert read_key_set(key_set(unusable)) == {}
+    assert read_key_set(key_set(unusable, KEY)).keys == {"a": READ}
+    assert read_key_set(key_set(unusable)).keys == {}
 
 
 @pytest.mark.parametrize(
@@ -155,350 +138,73 @@ def test_a_key_set_may_be_as_large_as_the_limits() -> None:
     """House."""
     assert MAX_KEYS == 64
     assert MAX_BYTES == 256 * 1024
-    assert len(read_key_set(key_set(*(jwk(P256, str(kid)) for kid in range(64))))) == 64
-    assert read_key_set(SET.ljust(MAX_BYTES)) == {"a": READ}
+    assert len(read_key_set(key_set(*(jwk(P256, str(kid)) for kid in range(64)))).keys) == 64
+    assert read_key_set(SET.ljust(MAX_BYTES)).keys == {"a": READ}
 
 
 def test_two_keys_of_one_kid_are_refused_only_if_both_could_verify() -> None:
     """House: an encryption key may share its signing key's id."""
-    assert read_key_set(key_set(KEY, jwk(RSA, "a", use="enc"))) == {"a": READ}
+    assert read_key_set(key_set(KEY, jwk(RSA, "a", use="enc"))).keys == {"a": READ}
 
 
-# Keeping it.
+def test_a_modulus_of_8192_bits_is_the_largest() -> None:
+    """House: each token would pay for a larger one."""
+    modulus = encode(bytes([255]) * 1024)
+    assert list(read_key_set(key_set(jwk(RSA, "b", n=modulus))).keys) == ["b"]
 
 
-class Source:
-    """What an issuer answers; counts how often it was asked. Owned by one test."""
+# Trust bundles.
 
-    def __init__(self, answer: bytes | None = SET) -> None:
-        self.answer = answer
-        self.asked = 0
-        self.open = anyio.Event()
-        self.open.set()
-
-    async def __call__(self) -> bytes:
-        """Answer as scripted, once the door is open."""
-        self.asked += 1
-        await self.open.wait()
-        if self.answer is None:
-            raise IssuerUnavailable("down")
-        return self.answer
+SVID = jwk(P256, "a", use="jwt-svid")
 
 
-@pytest.fixture
-def clock() -> FakeClock:
-    """A clock that stands still."""
-    return FakeClock(monotonic_ns=10**15)
+def test_a_bundle_gives_the_keys_of_exactly_the_wanted_use() -> None:
+    """SPIFFE Trust Domain and Bundle §4.2.2: consumers select by use."""
+    other = [jwk(RSA, "1"), jwk(RSA, "2", use="sig"), jwk(RSA, "3", use="x509-svid")]
+    assert read_key_set(key_set(*other, SVID), "jwt-svid").keys == {
+        "a": VerificationKey(SVID, ("ES256",))
+    }
 
 
-@pytest.fixture
-def source() -> Source:
-    """An issuer that answers."""
-    return Source()
+@pytest.mark.parametrize("use", [None, "sig", "x509-svid", "JWT-SVID", "jwt-svid ", ["jwt-svid"]])
+def test_a_bundle_key_of_another_use_is_left_out(use: Any) -> None:
+    """SPIFFE Trust Domain and Bundle §4.2.2."""
+    assert read_key_set(key_set(SVID | {"use": use}), "jwt-svid").keys == {}
 
 
-@pytest.fixture
-def cache(source: Source, clock: FakeClock) -> KeyCache:
-    """A cache that has read nothing yet."""
-    return KeyCache("https://issuer.test", source, clock)
-
-
-async def unavailable(cache: KeyCache, kid: str = "a") -> None:
-    """Assert that the key cannot be had."""
-    with pytest.raises(IssuerUnavailable) as caught:
-        await cache.key(kid)
-    assert caught.value.reason_code == "issuer_unavailable"
-
-
-async def test_a_known_key_is_fetched_once_and_again_when_it_is_no_longer_fresh(
-    cache: KeyCache, source: Source, clock: FakeClock
-) -> None:
-    """House: cache rules."""
-    assert [await cache.key("a") for _ in range(3)] == [READ] * 3
-    clock.advance(FRESH_SECONDS)
-    assert (await cache.key("a"), source.asked) == (READ, 1)
-    clock.advance(1)
-    assert (await cache.key("a"), source.asked) == (READ, 2)
-
-
-async def test_a_key_that_the_issuer_took_back_is_gone_after_the_refresh(
-    cache: KeyCache, source: Source, clock: FakeClock
-) -> None:
-    """House: revoked keys must not live on."""
-    await cache.key("a")
-    source.answer = key_set(jwk(P256, "b"))
-    clock.advance(FRESH_SECONDS + 1)
-    assert await cache.key("a") is None
-
-
-async def test_concurrent_unknown_kids_are_one_fetch(cache: KeyCache, source: Source) -> None:
-    """House: single flight."""
-    source.open = anyio.Event()
-    found: dict[str, VerificationKey | None] = {}
-
-    async def ask(kid: str) -> None:
-        found[kid] = await cache.key(kid)
-
-    with anyio.fail_after(5):
-        async with anyio.create_task_group() as tasks:
-            for kid in "abcde":
-                tasks.start_soon(ask, kid)
-            await anyio.wait_all_tasks_blocked()
-            assert (source.asked, found) == (1, {})
-            source.open.set()
-    assert (source.asked, found) == (1, {"a": READ, "b": None, "c": None, "d": None, "e": None})
-
-
-@pytest.mark.parametrize("known", [False, True], ids=["nothing-known", "keys-known"])
-async def test_five_unknown_kids_in_an_outage_are_one_fetch(
-    cache: KeyCache, source: Source, clock: FakeClock, known: bool
-) -> None:
-    """House: a failed fetch counts as a fetch (PyJWKClient's five are the counterexample)."""
-    if known:
-        await cache.key("a")
-        clock.advance(COOLDOWN_SECONDS + 1)
-    source.answer, source.asked = None, 0
-    for kid in "vwxyz":
-        if known:
-            assert await cache.key(kid) is None
-        else:
-            await unavailable(cache, kid)
-    assert source.asked == 1
-
-
-async def test_concurrent_calls_in_an_outage_are_one_fetch_and_all_fail(
-    cache: KeyCache, source: Source
-) -> None:
-    """House: fail closed, once."""
-    source.answer, source.open = None, anyio.Event()
-    with anyio.fail_after(5):
-        async with anyio.create_task_group() as tasks:
-            for kid in "abcde":
-                tasks.start_soon(unavailable, cache, kid)
-            await anyio.wait_all_tasks_blocked()
-            source.open.set()
-    assert source.asked == 1
-
-
-@pytest.mark.parametrize("answer", [SET, None, b"{}", b""], ids=["ok", "down", "bad", "empty"])
-async def test_an_unknown_kid_causes_at_most_one_fetch_a_cooldown_whatever_its_outcome(
-    cache: KeyCache, source: Source, clock: FakeClock, answer: bytes | None
-) -> None:
-    """House: cache rules."""
-    await cache.key("a")
-    clock.advance(COOLDOWN_SECONDS + 1)
-    source.answer, source.asked = answer, 0
-    assert [await cache.key("x"), await cache.key("y")] == [None, None]
-    clock.advance(COOLDOWN_SECONDS)
-    assert (await cache.key("z"), source.asked) == (None, 1)
-    clock.advance(1)
-    assert (await cache.key("z"), source.asked) == (None, 2)
-
-
-async def test_an_unknown_kid_does_not_fetch_just_after_the_first_read(
-    cache: KeyCache, source: Source
-) -> None:
-    """House: cache rules."""
-    await cache.key("a")
-    assert (await cache.key("x"), source.asked) == (None, 1)
-
-
-async def test_a_new_key_is_found_once_the_cooldown_is_over(
-    cache: KeyCache, source: Source, clock: FakeClock
-) -> None:
-    """House: key rotation needs no restart."""
-    await cache.key("a")
-    rotated = jwk(ED25519, "b")
-    source.answer = key_set(KEY, rotated)
-    clock.advance(COOLDOWN_SECONDS + 1)
-    assert await cache.key("b") == VerificationKey(rotated, ("EdDSA",))
-
-
-@pytest.mark.parametrize("answer", [None, b"{}", key_set(KEY, KEY)], ids=["down", "bad", "doubled"])
-async def test_keys_outlive_a_failing_issuer_by_an_hour_and_no_longer(
-    cache: KeyCache, source: Source, clock: FakeClock, answer: bytes | None
-) -> None:
-    """House: stale-if-error, bounded."""
-    await cache.key("a")
-    source.answer = answer
-    clock.advance(STALE_SECONDS)
-    assert (await cache.key("a"), await cache.key("x")) == (READ, None)
-    clock.advance(1)
-    await unavailable(cache)
-    await unavailable(cache, "x")
-    assert source.asked == 2
-    clock.advance(COOLDOWN_SECONDS)
-    source.answer = SET
-    assert (await cache.key("a"), source.asked) == (READ, 3)
-
-
-async def test_an_issuer_that_was_down_at_first_is_asked_again_after_the_cooldown(
-    cache: KeyCache, source: Source, clock: FakeClock
-) -> None:
-    """House: recovery."""
-    source.answer = None
-    await unavailable(cache)
-    source.answer = SET
-    await unavailable(cache)
-    clock.advance(COOLDOWN_SECONDS + 1)
-    assert (await cache.key("a"), source.asked) == (READ, 2)
-
-
-async def test_a_caller_that_leaves_does_not_spend_the_fetch_that_others_wait_for(
-    cache: KeyCache, source: Source
-) -> None:
-    """House: else anybody could lock everybody out by asking and hanging up."""
-    source.open = anyio.Event()
-    with anyio.fail_after(5):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(cache.key, "a")
-            await anyio.wait_all_tasks_blocked()
-            tasks.cancel_scope.cancel()
-            source.open.set()
-    assert (await cache.key("a"), source.asked) == (READ, 1)
-
-
-# Getting it.
-
-
-async def test_a_key_set_is_read_from_its_file_each_time(tmp_path: Path) -> None:
-    """House."""
-    path = anyio.Path(tmp_path / "keys.json")
-    fetch = from_file(str(path))
-    for content in (SET, b"changed"):
-        await path.write_bytes(content)
-        assert await fetch() == content
-
-
-@pytest.mark.parametrize("name", ["absent.json", "."])
-async def test_a_file_that_cannot_be_read_is_an_unavailable_issuer(
-    tmp_path: Path, name: str
-) -> None:
-    """House."""
-    with pytest.raises(IssuerUnavailable):
-        await from_file(str(tmp_path / name))()
-
-
-def http(body: bytes, status: str = "200 OK", *lines: str) -> bytes:
-    """Return a whole HTTP response."""
-    head = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *lines]
-    return "\r\n".join([*head, "", ""]).encode() + body
-
-
-@asynccontextmanager
-async def served(answer: bytes | None) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """Serve one answer, or silence, on loopback; yield the URL and the requests that came."""
-    requests: list[bytes] = []
-
-    async def handle(stream: SocketStream) -> None:
-        async with stream:
-            requests.append(await stream.receive())
-            if answer is None:
-                await anyio.sleep_forever()
-            else:
-                try:
-                    await stream.send(answer)
-                except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-                    return
-
-    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
-        port = listener.extra(SocketAttribute.local_port)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(listener.serve, handle)
-            yield f"http://127.0.0.1:{port}/keys", requests
-            tasks.cancel_scope.cancel()
-
-
-async def unfetchable(answer: bytes | None, seconds: float = 5) -> list[bytes]:
-    """Assert that this answer is refused; return the requests that were made."""
-    async with served(answer) as (url, requests):
-        with anyio.fail_after(seconds), pytest.raises(IssuerUnavailable):
-            await from_url(url)()
-    return requests
-
-
-async def test_a_key_set_is_fetched_over_http_without_compression() -> None:
-    """House."""
-    async with served(http(SET)) as (url, requests):
-        with anyio.fail_after(5):
-            assert await from_url(url)() == SET
-    assert len(requests) == 1
-    assert requests[0].startswith(b"GET /keys HTTP/1.1\r\n")
-    assert b"\r\naccept-encoding: identity\r\n" in requests[0].lower()
-
-
-@pytest.mark.parametrize("status", ["301 x", "302 x", "303 x", "307 x", "308 x"])
-async def test_a_redirect_is_not_followed(status: str) -> None:
-    """House: only the configured place is read."""
-    assert len(await unfetchable(http(SET, status, "Location: /keys"))) == 1
-
-
-@pytest.mark.parametrize("status", ["201 x", "203 x", "204 x", "206 x", "304 x", "404 x", "500 x"])
-async def test_any_status_but_200_is_a_failure(status: str) -> None:
-    """House."""
-    await unfetchable(http(b"" if status[:3] in ("204", "304") else SET, status))
+def test_a_bundle_key_without_use_or_without_kid_is_left_out() -> None:
+    """SPIFFE Trust Domain and Bundle §4.2.2; SPIFFE JWT-SVID §4.1: keys are found by kid."""
+    for missing in ("use", "kid"):
+        lacking = {name: value for name, value in SVID.items() if name != missing}
+        assert read_key_set(key_set(lacking), "jwt-svid").keys == {}
 
 
 @pytest.mark.parametrize(
-    "answer",
+    ("hint", "seconds"),
     [
-        http(b" " * (MAX_BYTES + 1)),
-        http(b"").replace(b"Content-Length: 0\r\n", b"") + b" " * (MAX_BYTES + 1),
-        http(SET)[:-1],
-        b"",
-        b"SSH-2.0-x\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+        (300, 300.0),
+        (0.5, 0.5),
+        (0, None),
+        (-1, None),
+        (True, None),
+        ("300", None),
+        (None, None),
+        ([300], None),
     ],
-    ids=["oversize", "oversize-without-length", "cut", "nothing", "not-http", "bad-length"],
 )
-async def test_an_answer_that_is_too_long_or_not_whole_is_a_failure(answer: bytes) -> None:
+def test_a_refresh_hint_is_a_positive_number_or_none(hint: Any, seconds: float | None) -> None:
+    """SPIFFE Trust Domain and Bundle §4.1.2."""
+    document = key_set(SVID, spiffe_refresh_hint=hint)
+    assert read_key_set(document, "jwt-svid").refresh_seconds == seconds
+
+
+def test_a_key_set_without_a_hint_has_none() -> None:
     """House."""
-    await unfetchable(answer)
+    assert read_key_set(SET) == KeySet({"a": READ})
 
 
-async def test_a_body_of_exactly_the_limit_is_read() -> None:
-    """House."""
-    body = SET.ljust(MAX_BYTES)
-    async with served(http(body)) as (url, _):
-        with anyio.fail_after(5):
-            assert await from_url(url)() == body
-
-
-async def test_a_compressed_body_is_not_inflated() -> None:
-    """House: the limit bounds what is held, not what was sent."""
-    bomb = gzip.compress(bytes(64 * MAX_BYTES))
-    async with served(http(bomb, "200 OK", "Content-Encoding: gzip")) as (url, _):
-        with anyio.fail_after(5):
-            assert await from_url(url)() == bomb
-    with pytest.raises(IssuerUnavailable):
-        read_key_set(bomb)
-
-
-async def test_a_server_that_does_not_answer_is_left_within_the_bound() -> None:
-    """House: FETCH_SECONDS."""
-    assert len(await unfetchable(None, FETCH_SECONDS + 3)) == 1
-
-
-async def test_a_server_that_is_not_there_is_a_failure() -> None:
-    """House."""
-    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
-        port = listener.extra(SocketAttribute.local_port)
-    with anyio.fail_after(5), pytest.raises(IssuerUnavailable):
-        await from_url(f"http://127.0.0.1:{port}/")()
-
-
-async def test_proxy_variables_are_ignored() -> None:
-    """House: the key set comes from the configured place and from nowhere else."""
-    script = (
-        "import anyio, sys\n"
-        "from gateway.identity.jwks import from_url\n"
-        "sys.stdout.buffer.write(anyio.run(from_url(sys.argv[1])))\n"
-    )
-    async with served(http(SET)) as (url, asked), served(http(b"proxy")) as (proxy, proxied):
-        names = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy")
-        without = {"NO_PROXY", "no_proxy"}
-        env = {name: value for name, value in os.environ.items() if name not in without}
-        env |= dict.fromkeys(names, proxy.removesuffix("/keys"))
-        with anyio.fail_after(30):
-            done = await anyio.run_process([sys.executable, "-c", script, url], env=env)
-    assert (json.loads(done.stdout), len(asked), proxied) == (json.loads(SET), 1, [])
+def test_keys_are_equal_when_they_verify_the_same() -> None:
+    """House: a key that is still in the set is the same key, whenever it was read."""
+    again = read_key_set(SET.replace(b" ", b"")).keys["a"]
+    assert again == read_key_set(SET).keys["a"] == READ
+    assert again != VerificationKey(KEY, ())

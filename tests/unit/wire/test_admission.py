@@ -10,6 +10,7 @@ from gateway.wire.admission import (
     Admitted,
     Head,
     admit,
+    admit_own,
 )
 
 HOST = (b"host", b"gateway.test:8080")
@@ -178,9 +179,11 @@ def test_header_bytes_are_counted_to_the_limit_and_not_beyond() -> None:
             "authorization",
             "content-encoding",
             "content-length",
+            "dpop",
             "host",
             "origin",
             "transfer-encoding",
+            "txn-token",
             "mcp-method",
             "mcp-name",
             "mcp-protocol-version",
@@ -448,3 +451,96 @@ def test_a_request_without_a_body_needs_no_content_type(method: str) -> None:
     assert admit(head(base=(HOST,), method=method), HOSTS, ORIGINS) == Admitted(
         "crm", {"host": "gateway.test:8080"}
     )
+
+
+XFCC = (b"X-Forwarded-Client-Cert", b"Hash=ab;URI=spiffe://corp.test/agent/a")
+
+
+def vouched(*extra: tuple[bytes, bytes]) -> Admitted:
+    """Admit a request that came from a terminator."""
+    return admit(head(*extra), HOSTS, ORIGINS, vouched=True)
+
+
+def refused_vouched(*extra: tuple[bytes, bytes]) -> str:
+    """Return the code of the refusal of a request that came from a terminator."""
+    with pytest.raises(AdmissionRefused) as caught:
+        vouched(*extra)
+    assert caught.value.http_status == 400
+    return caught.value.reason_code
+
+
+def test_a_terminator_may_say_whose_certificate_it_saw() -> None:
+    """House: identity §3, X.509-SVID through XFCC."""
+    assert vouched(XFCC).headers["x-forwarded-client-cert"] == XFCC[1].decode()
+    assert "x-forwarded-client-cert" not in vouched().headers
+
+
+def test_a_terminator_may_say_it_only_once_in_whatever_case() -> None:
+    """House: identity §3: the first-copy and the last-copy reader disagree."""
+    again = (XFCC[0].lower(), XFCC[1])
+    assert refused_vouched(XFCC, again) == "duplicate_header"
+
+
+@pytest.mark.parametrize("value", [b'Subject="\xe9"', b"a\r\nb", b"a\x00"], ids=repr)
+def test_a_certificate_header_is_plain_ascii(value: bytes) -> None:
+    """RFC 9110 §5.5."""
+    assert refused_vouched((XFCC[0], value)) == "header_value_refused"
+
+
+def test_a_certificate_of_24_kib_fits() -> None:
+    """House: a chain is long; the bound on headers is for all of them together."""
+    line = (XFCC[0], b"a" * 24 * 1024)
+    assert len(vouched(line).headers["x-forwarded-client-cert"]) == 24 * 1024
+
+
+@pytest.mark.parametrize(
+    ("value", "source"),
+    [
+        (b"192.0.2.7", "192.0.2.7"),
+        (b"203.0.113.9, 192.0.2.7", "192.0.2.7"),
+        (b"203.0.113.9,192.0.2.7", "192.0.2.7"),
+        (b"evil,\t192.0.2.7", "192.0.2.7"),
+        (b"2001:DB8:0::1", "2001:db8::1"),
+    ],
+    ids=repr,
+)
+def test_behind_a_terminator_the_source_is_the_last_address_it_wrote(
+    value: bytes, source: str
+) -> None:
+    """Envoy appends the peer; what stands before it the client wrote itself."""
+    admitted = vouched((b"X-Forwarded-For", value))
+    assert admitted.source == source
+    assert "x-forwarded-for" not in admitted.headers
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", b",", b"192.0.2.7,", b"unknown", b"192.0.2.7:80", b"[2001:db8::1]", b"fe80::1%eth0",
+     b"192.0.2.07", b"192.0.2", b"192.0.2.7 x", b"_hidden"],
+    ids=repr,
+)  # fmt: skip
+def test_a_source_that_is_no_plain_address_is_refused(value: bytes) -> None:
+    """House: what is recorded as the source is an address, or nothing was said."""
+    assert refused_vouched((b"x-forwarded-for", value)) == "forwarded_for_refused"
+
+
+def test_a_source_that_is_said_twice_is_refused() -> None:
+    """House: two readers may take different copies."""
+    line = (b"x-forwarded-for", b"192.0.2.7")
+    assert refused_vouched(line, (b"X-Forwarded-For", b"192.0.2.8")) == "forwarded_for_refused"
+
+
+def test_from_anybody_else_a_forwarded_source_is_not_even_read() -> None:
+    """House: it is the caller's own writing."""
+    line = (b"x-forwarded-for", b"\xff")
+    admitted = admit(head(line, line), HOSTS, ORIGINS)
+    assert admitted == admit(head(), HOSTS, ORIGINS)
+    assert admitted.source is None
+
+
+def test_an_own_endpoint_takes_a_certificate_from_a_terminator_only() -> None:
+    """House: a terminator sends it with every request."""
+    admit_own(head(XFCC), HOSTS, ORIGINS, vouched=True)
+    with pytest.raises(AdmissionRefused) as caught:
+        admit_own(head(XFCC), HOSTS, ORIGINS)
+    assert caught.value.reason_code == "client_certificate_header_refused"

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.approval import Approval
 from gateway.core.call import Era, Request, RequestId, ToolCall
-from gateway.core.claims import UnverifiedToken
+from gateway.core.claims import Credential, UnverifiedToken
 from gateway.core.errors import (
     AdmissionRefused,
     BundleError,
@@ -15,12 +15,15 @@ from gateway.core.errors import (
     EvidenceUnavailable,
     ExecutedUnrecorded,
     GatewayError,
+    InsufficientScope,
     IssuerUnavailable,
     LedgerUnavailable,
     MalformedMessage,
     MessageTooLarge,
     PolicyAnswerInvalid,
     PolicyUnavailable,
+    ProofWanted,
+    SessionUnknown,
     UpstreamError,
     UpstreamTimeout,
 )
@@ -38,8 +41,8 @@ def call(action: str, era: Era, rpc_id: RequestId | None) -> ToolCall:
     """Make a call that is full of secrets."""
     method = {"stream/open": "GET", "session/end": "DELETE"}.get(action, "POST")
     headers = {"mcp-session-id": SECRET}
-    token = UnverifiedToken(SECRET)
-    request = Request(method, "/crm/mcp", "crm", headers, SECRET.encode(), "::1", token)
+    credential = Credential(UnverifiedToken(SECRET))
+    request = Request(method, "/crm/mcp", "crm", headers, SECRET.encode(), "::1", credential)
     arguments = {"secret": SECRET}
     return ToolCall(request, action, "tool", "drop", arguments, era, None, rpc_id)
 
@@ -124,6 +127,17 @@ CASES = [
         {"www-authenticate": 'Bearer error="invalid_token"'},
         shape="plain",
     ),
+    failed(
+        ProofWanted(SECRET, code="use_dpop_nonce", nonce="nonce-1"),
+        NOT_SENT,
+        401,
+        {
+            "www-authenticate": 'DPoP error="use_dpop_nonce", algs="ES256 ES384 EdDSA PS256 RS256"',
+            "dpop-nonce": "nonce-1",
+        },
+        shape="plain",
+    ),
+    failed(SessionUnknown(SECRET), NOT_SENT, 404, shape="plain"),
     failed(
         AdmissionRefused("send less", code="headers_too_large", http_status=431),
         "Refused: send less ({}).",
@@ -300,6 +314,31 @@ def test_a_falsy_id_is_answered_like_any_other(action: str, rpc_id: RequestId) -
     """JSON-RPC 2.0 §5: the id is the request's."""
     got = answer(Refusal("charter_missing", CALL_ID), call(action, "legacy", rpc_id))
     assert (got.status, document(got)["id"]) == (200, rpc_id)
+
+
+@EVERYWHERE
+def test_a_missing_scope_is_a_403_that_says_which_and_nothing_else_is(context: str) -> None:
+    """MCP authorization, Scope Challenge Handling."""
+    failure = InsufficientScope(SECRET)
+    failure.scopes = ("crm:read", "crm:write")
+    resource = "https://gw.test/crm/mcp"
+    refusal = Refusal(failure.reason_code, CALL_ID, None, failure, resource=resource)
+    got = answer(refusal, CALLS[context])
+    assert got.status == 403
+    assert got.headers["www-authenticate"] == (
+        'Bearer error="insufficient_scope", scope="crm:read crm:write", '
+        'resource_metadata="https://gw.test/.well-known/oauth-protected-resource/crm/mcp"'
+    )
+    assert document(got)["error"]["code"] == "insufficient_scope"
+    assert SECRET not in got.body.decode() + repr(got.headers)
+
+
+def test_a_challenge_is_in_the_scheme_that_the_token_came_in() -> None:
+    """RFC 9449 §7.1."""
+    failure = CredentialRejected(SECRET, code="token_expired")
+    refusal = Refusal("token_expired", CALL_ID, None, failure, scheme="dpop")
+    challenge = answer(refusal, None).headers["www-authenticate"]
+    assert challenge.startswith('DPoP error="invalid_token", algs=')
 
 
 def test_an_error_in_a_stream_that_has_begun_is_the_same_json_rpc_error() -> None:

@@ -23,6 +23,10 @@ subject_complete if {
 	every member in ["id", "type", "issuer", "proof"] {
 		is_text(input.subject[member])
 	}
+
+	# A rule that looks for a flag would find none where there are no flags at all.
+	is_array(input.subject.flags)
+	is_array(input.subject.scopes)
 }
 
 action_complete if {

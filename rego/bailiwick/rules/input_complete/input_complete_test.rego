@@ -16,6 +16,7 @@ test_success_server_has_no_name if answer(testing.method("ping")) == set()
 test_fail_each_member_missing if {
 	every path in [
 		"/subject/id", "/subject/type", "/subject/issuer", "/subject/proof",
+		"/subject/flags", "/subject/scopes",
 		"/action/name", "/action/protocol",
 		"/resource/type", "/resource/system", "/resource/name", "/resource/arguments",
 		"/context/time", "/context/call_id",
@@ -44,3 +45,10 @@ test_fail_issuer_of_another_kind if {
 }
 
 test_fail_nothing_at_all if answer({}) == refused
+
+test_fail_flags_and_scopes_are_lists if {
+	every member in ["flags", "scopes"] {
+		other := testing.changed(testing.tool_call("refund", {}), {"subject": {member: "none"}})
+		answer(other) == refused
+	}
+}

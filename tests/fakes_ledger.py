@@ -1,0 +1,94 @@
+"""A ledger in memory, which fails as a test says; see `tests/fakes.py`."""
+
+from typing import Any
+
+from gateway.core.approval import Approval, Situation, match_digest
+from gateway.core.call import ToolCall
+from gateway.core.claims import Claims
+from gateway.core.decision import Hold
+from gateway.core.errors import LedgerUnavailable
+from gateway.core.session import CONFLICT, IDLE_NS, Session, named, session_of
+from tests.fakes_gate import Gate
+
+
+class FakeLedger:
+    """Approval requests and sessions in memory."""
+
+    def __init__(self, tape: list[Any] | None = None) -> None:
+        self.tape = [] if tape is None else tape
+        self.requests: list[tuple[str, Approval]] = []
+        """Match digest and request, in the order in which they were stored."""
+        self.sessions: dict[Session, int] = {}
+        """When each was used last."""
+        self.broken: dict[str, str] = {}
+        """Failure mode by method: `raises`, `times out`, `lost`."""
+        self.gates: dict[str, Gate] = {}
+        self._healthy = True
+
+    async def situate(self, call: ToolCall, claims: Claims, now_ns: int) -> Situation:
+        """See `Ledger.situate`."""
+        await self._begin("situate")
+        self._end("situate")
+        pending = None
+        if call.action == "tools/call":
+            pending = self._pending(match_digest(call, claims), now_ns)
+        session_id = named(call.request)
+        session = session_of(call.system, session_id, claims) if session_id is not None else None
+        return Situation(pending, session is not None and self._used(session, now_ns))
+
+    async def open_session(self, system: str, session_id: str, claims: Claims, now_ns: int) -> None:
+        """See `Ledger.open_session`."""
+        await self._begin("open_session")
+        session = session_of(system, session_id, claims)
+        for known, used_ns in self.sessions.items():
+            same_id = (known.system, known.id_digest) == (session.system, session.id_digest)
+            if same_id and known != session and used_ns + IDLE_NS > now_ns:
+                raise LedgerUnavailable("the session is another's", code=CONFLICT)
+        self.sessions[session] = now_ns
+        self._end("open_session")
+
+    async def hold(
+        self, call: ToolCall, claims: Claims, decision: Hold, call_id: str, now_ns: int
+    ) -> Approval:
+        """See `Ledger.hold`."""
+        await self._begin("hold")
+        match = match_digest(call, claims)
+        approval = self._pending(match, now_ns)
+        if approval is None:
+            lifetime_ns = decision.approval.expires_seconds * 1_000_000_000
+            approval = Approval(f"approval-{len(self.requests)}", "pending", now_ns + lifetime_ns)
+            self.requests.append((match, approval))
+        self._end("hold")
+        return approval
+
+    def healthy(self) -> bool:
+        """See `Ledger.healthy`."""
+        return self._healthy
+
+    async def _begin(self, method: str) -> None:
+        self.tape.append(method)
+        if method in self.gates:
+            await self.gates[method].passed()
+        if self.broken.get(method, "lost") != "lost":
+            self._fail()
+
+    def _end(self, method: str) -> None:
+        if method in self.broken:
+            self._fail()
+        self._healthy = True
+
+    def _fail(self) -> None:
+        self._healthy = False
+        raise LedgerUnavailable("the ledger did not answer")
+
+    def _pending(self, match: str, now_ns: int) -> Approval | None:
+        for stored, approval in self.requests:
+            if stored == match and approval.expires_at > now_ns:
+                return approval
+        return None
+
+    def _used(self, session: Session, now_ns: int) -> bool:
+        owned = session in self.sessions and self.sessions[session] + IDLE_NS > now_ns
+        if owned:
+            self.sessions[session] = now_ns
+        return owned
