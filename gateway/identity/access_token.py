@@ -107,7 +107,7 @@ class AccessTokenVerifier:
             raise CredentialRejected(
                 "the issuer may not vouch for this subject", code="token_subject_refused"
             )
-        return Verified(claims, signed.in_force)
+        return Verified.just_now(claims, signed.in_force, signed.issuer.keys.age_seconds)
 
 
 def _types(limits: Issuer) -> frozenset[str] | None:
@@ -170,7 +170,6 @@ def _claims(
         instance=_instance(payload, limits, places, steps),
         scopes=scopes,
         confirmation=confirmation,
-        key_age_seconds=signed.issuer.keys.age_seconds(),
         flags=("human_looking",) if looks_human(payload, places.workload) else (),
         other={name: value for name, value in payload.items() if name not in places.members},
     )

@@ -100,11 +100,12 @@ class WorkloadAuthenticator:
         if credential.proof is not None:
             raise CredentialRejected("a DPoP proof came without its token", code="dpop_unasked")
         if credential.certificate is not None:
-            return (await self._verifiers.certificates.verify(credential.certificate, steps)).claims
+            verified = await self._verifiers.certificates.verify(credential.certificate, steps)
+            return verified.current()
         raise CredentialMissing("no bearer token and no client certificate came with the request")
 
     async def _by_token(self, request: Request, token: str, steps: Steps) -> Claims:
-        claims = (await self._verified(token, request.resource, steps)).claims
+        claims = (await self._verified(token, request.resource, steps)).current()
         credential = request.credential
         certificate = None
         if credential.certificate is not None:

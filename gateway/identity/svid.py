@@ -30,7 +30,8 @@ from gateway.ports import Clock
 from gateway.settings import TrustDomain
 
 SCHEME: Final = "jwt-svid"
-ALGORITHMS: Final = ("ES256", "ES384", "RS256", "PS256", "EdDSA")
+ALGORITHMS: Final = ("ES256", "ES384", "RS256", "PS256")
+"""Those of JWT-SVID §2.1 (EdDSA is none of them) that `jwks.py` reads keys for."""
 _PREFIX: Final = "svid"
 _TYPES: Final = (None, "JWT", "JOSE")
 _OWN_MEMBERS: Final = frozenset({"sub", "aud", "exp", "iat", "nbf", "jti", "cnf"})
@@ -85,11 +86,12 @@ class SVIDVerifier:
         steps.at("it delegates nothing, and a key that it is bound to can be checked")
         if "act" in payload:
             raise _refused("delegation_refused", "a JWT-SVID does not delegate")
-        claims = _claims(unverified, name, audience, times, domain)
-        return Verified(claims, _in_force(domain.bundle, found, key))
+        claims = _claims(unverified, name, found, audience, times)
+        in_force = _in_force(domain.bundle, found, key)
+        return Verified.just_now(claims, in_force, domain.bundle.age_seconds)
 
     def _domain(self, payload: Mapping[str, Any], steps: Steps) -> tuple[SPIFFEID, TrustedDomain]:
-        subject = payload["sub"]
+        subject = claimed.text(payload.get("sub"), "sub", _PREFIX)
         steps.at("the subject is a SPIFFE ID", subject)
         name = SPIFFEID.parse(subject)
         steps.at("its trust domain is configured", name.trust_domain)
@@ -123,12 +125,13 @@ async def _signer(
     """
     bundle = domain.bundle.current() or await domain.bundle.get()
     if kid is None:
-        # Which one it was is left open (§3.2); a bundle has at most 64 keys.
-        fitting = [(name, key) for name, key in bundle.jwt.keys.items() if algorithm in key.loaded]
-        for name, key in fitting:
-            if _holds(unverified, key, algorithm):
-                return name, key
-        raise _refused("signature", "no key of the trust domain holds the signature")
+        signer = _tried(unverified, algorithm, bundle)
+        # The key may be newer than the bundle, as one that is named by its kid may be.
+        if signer is None and (newer := await domain.bundle.renewed()) is not bundle:
+            signer = _tried(unverified, algorithm, newer)
+        if signer is None:
+            raise _refused("signature", "no key of the trust domain holds the signature")
+        return signer
     found = bundle.jwt.keys.get(kid)
     if found is None:
         found = (await domain.bundle.renewed()).jwt.keys.get(kid)
@@ -138,6 +141,16 @@ async def _signer(
         raise _refused("key_mismatch", "the key is not for this algorithm")
     jws.verify(unverified, found.loaded[algorithm], algorithm, f"{_PREFIX}_signature")
     return kid, found
+
+
+def _tried(
+    unverified: Unverified, algorithm: str, bundle: TrustBundle
+) -> tuple[str, VerificationKey] | None:
+    """Return which key signed a token without a kid (§2.2); a bundle has at most 64 keys."""
+    for name, key in bundle.jwt.keys.items():
+        if algorithm in key.loaded and _holds(unverified, key, algorithm):
+            return name, key
+    return None
 
 
 def _holds(unverified: Unverified, key: VerificationKey, algorithm: str) -> bool:
@@ -158,9 +171,13 @@ def _in_force(kept: Kept[TrustBundle], kid: str, key: VerificationKey) -> Callab
 
 
 def _claims(
-    unverified: Unverified, name: SPIFFEID, audience: str, times: Times, domain: TrustedDomain
+    unverified: Unverified,
+    name: SPIFFEID,
+    kid: str,
+    audience: str,
+    times: Times,
 ) -> Claims:
-    payload, header = unverified.payload, unverified.header
+    payload = unverified.payload
     return Claims(
         subject=str(name),
         issuer=f"spiffe://{name.trust_domain}",
@@ -168,12 +185,12 @@ def _claims(
         issued_at=times.issued_at,
         expires_at=times.expires_at,
         scheme=SCHEME,
-        algorithm=header["alg"],
-        key_id=header.get("kid"),
+        algorithm=unverified.header["alg"],
+        # Also of a token that names none: a key that is denied is denied for all its tokens.
+        key_id=kid,
         token_id=claimed.optional_text(payload.get("jti"), "jti", _PREFIX),
         token_digest=digest(unverified.text.encode("ascii")),
         confirmation=claimed.confirmation(payload),
-        key_age_seconds=domain.bundle.age_seconds(),
         other={key: value for key, value in payload.items() if key not in _OWN_MEMBERS},
     )
 

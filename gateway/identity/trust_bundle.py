@@ -2,7 +2,8 @@
 
 A key is for what its `use` says and nothing else: `jwt-svid` or `x509-svid`; other uses are left
 out. A bundle does not go back: one with a lower sequence number than was seen is refused, or a key
-that was taken away could be played in again. Does not fetch, and does not merge bundles.
+that was taken away could be played in again. What is malformed is refused as a whole, so that the
+last good bundle stays. Does not fetch, does not merge bundles, and does not count over restarts.
 """
 
 import base64
@@ -12,12 +13,18 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 
 from gateway.core.canonical import parse_object
 from gateway.core.errors import IssuerUnavailable, MalformedMessage
 from gateway.identity.jwks import KeySet, read_key_set
 
 _X509: Final = "x509-svid"
+_UNREADABLE: Final = (
+    x509.DuplicateExtension,
+    x509.ExtensionNotFound,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,27 +75,32 @@ def read_bundle(document: bytes) -> TrustBundle:
     except MalformedMessage as exc:
         raise IssuerUnavailable(f"the trust bundle is not strict JSON: {exc.message}") from exc
     authorities = tuple(
-        _authority(jwk)
+        _authority(jwk["x5c"])
         for jwk in members["keys"]
-        if isinstance(jwk, Mapping) and jwk.get("use") == _X509
+        # Without a certificate an entry must be ignored (X509-SVID §6.2).
+        if isinstance(jwk, Mapping) and jwk.get("use") == _X509 and jwk.get("x5c")
     )
     if not jwt.keys and not authorities:
         raise IssuerUnavailable("the trust bundle has no key for SVIDs")
     return TrustBundle(jwt, authorities, _sequence(members))
 
 
-def _authority(jwk: Mapping[str, Any]) -> x509.Certificate:
-    chain = jwk.get("x5c")
+def _authority(chain: Any) -> x509.Certificate:
+    """Return the one self-signed authority that an entry holds (X509-SVID §6.1)."""
     if not isinstance(chain, list) or len(chain) != 1 or not isinstance(chain[0], str):
         raise IssuerUnavailable("an x509-svid key of the trust bundle is not one certificate")
     try:
         # Standard base64, not base64url (RFC 7517 §4.7).
         certificate = x509.load_der_x509_certificate(base64.b64decode(chain[0], validate=True))
         constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
-    except (binascii.Error, ValueError, x509.ExtensionNotFound) as exc:
+    except (binascii.Error, ValueError, *_UNREADABLE) as exc:
         raise IssuerUnavailable("an x509-svid key of the trust bundle cannot be read") from exc
     if not constraints.value.ca:
         raise IssuerUnavailable("an x509-svid key of the trust bundle is no authority's")
+    try:
+        certificate.verify_directly_issued_by(certificate)
+    except (ValueError, TypeError, InvalidSignature) as exc:
+        raise IssuerUnavailable("an x509-svid key of the trust bundle is not self-signed") from exc
     return certificate
 
 

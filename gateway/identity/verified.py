@@ -6,7 +6,8 @@ verified by it no longer holds, however long the token lives. Does not verify an
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from gateway.core.claims import Claims
 
@@ -18,3 +19,18 @@ class Verified:
     claims: Claims
     in_force: Callable[[], bool] = field(repr=False)
     """Says whether the key that verified it is still one of its issuer's current ones. No I/O."""
+    key_age: Callable[[], int] = field(repr=False)
+    """Says how many seconds ago the issuer's keys were read."""
+
+    @classmethod
+    def just_now(
+        cls, claims: Claims, in_force: Callable[[], bool], key_age: Callable[[], int]
+    ) -> Self:
+        """Return a verification that was just made, with the keys' age in its claims."""
+        return cls(replace(claims, key_age_seconds=key_age()), in_force, key_age)
+
+    def current(self) -> Claims:
+        """Return the claims with the keys' age as it is now."""
+        age = self.key_age()
+        known = self.claims
+        return known if known.key_age_seconds == age else replace(known, key_age_seconds=age)

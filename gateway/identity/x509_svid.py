@@ -19,11 +19,11 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from typing import Final
 
 from cryptography import x509
 from cryptography.x509 import verification
-from cryptography.x509.oid import ExtendedKeyUsageOID, SignatureAlgorithmOID
+from cryptography.x509.oid import SignatureAlgorithmOID
 
 from gateway.core.claims import Certificate, Claims, ForwardedCertificate
 from gateway.core.errors import CredentialRejected
@@ -34,11 +34,10 @@ from gateway.identity.steps import Steps
 from gateway.identity.svid import TrustedDomain
 from gateway.identity.trust_bundle import TrustBundle
 from gateway.identity.verified import Verified
+from gateway.identity.x509_profile import check_uri, check_usage, named
 from gateway.identity.xfcc import MAX_INTERMEDIATES
 from gateway.ports import Clock
 from gateway.settings import Terminator
-
-T = TypeVar("T", bound=x509.ExtensionType)
 
 REMEMBERED: Final = 4096
 """How many certificates' verifications are remembered."""
@@ -55,7 +54,7 @@ _ALGORITHMS: Final = {
 }
 """All that the path validation accepts, under their names in RFC 5758, RFC 8017 and RFC 4055."""
 _LEAF: Final = verification.ExtensionPolicy.permit_all()
-"""What a leaf has to be is checked here (step 3); unknown critical extensions are refused."""
+"""What a leaf has to be is checked in step 3; unknown critical extensions are refused here."""
 _AUTHORITY: Final = verification.ExtensionPolicy.webpki_defaults_ca()
 """CA=true, keyCertSign, path length, name constraints (RFC 5280 §6.1)."""
 
@@ -67,6 +66,7 @@ class X509Verifier:
         domains: whose SVIDs are believed, by name of the trust domain.
         terminators: who may forward certificates, by name.
         clock: the time.
+        capacity: how many certificates are remembered; the least recently used one gives way.
     """
 
     def __init__(
@@ -74,10 +74,12 @@ class X509Verifier:
         domains: Mapping[str, TrustedDomain],
         terminators: Mapping[str, Terminator],
         clock: Clock,
+        capacity: int = REMEMBERED,
     ) -> None:
         self._domains = domains
         self._terminators = terminators
         self._clock = clock
+        self._capacity = capacity
         self._remembered: OrderedDict[tuple[str, str], Verified] = OrderedDict()
 
     async def verify(self, forwarded: ForwardedCertificate, steps: Steps) -> Verified:
@@ -96,11 +98,11 @@ class X509Verifier:
         shown = read(forwarded, self._clock, steps)  # (1)
         key = (shown.certificate.terminator, shown.certificate.digest)
         if (known := self._recall(key)) is not None:
-            _check_uri(shown, known.claims.subject, steps)
+            check_uri(shown, known.claims.subject, steps)
             steps.at("the certificate was verified before", known.claims.subject)
             return known
-        name = _named(shown, steps)  # (2)
-        _check_usage(shown.leaf, steps)  # (3)
+        name = named(shown, steps)  # (2)
+        check_usage(shown.leaf, steps)  # (3)
         domain = self._domain(name, shown.certificate, steps)  # (4)
         verified = await self._chained(shown, name, domain, steps)  # (5)
         self._remember(key, verified)
@@ -145,7 +147,7 @@ class X509Verifier:
         begins = max(_seconds(link.not_valid_before_utc) for link in chain)
         ends = min(_seconds(link.not_valid_after_utc) for link in chain)
         in_force = _InForce(domain.bundle, bundle, chain[-1], self._clock, begins, ends)
-        return Verified(_claims(shown, name, domain.bundle.age_seconds()), in_force)
+        return Verified.just_now(_claims(shown, name), in_force, domain.bundle.age_seconds)
 
     def _chain(self, shown: Presented, bundle: TrustBundle) -> list[x509.Certificate] | None:
         """Return the path from the leaf to an authority of this bundle, None if there is none."""
@@ -179,7 +181,7 @@ class X509Verifier:
     def _remember(self, key: tuple[str, str], verified: Verified) -> None:
         self._remembered[key] = verified
         self._remembered.move_to_end(key)
-        if len(self._remembered) > REMEMBERED:
+        if len(self._remembered) > self._capacity:
             self._remembered.popitem(last=False)
 
 
@@ -208,61 +210,7 @@ class _InForce:
         return True
 
 
-def _named(shown: Presented, steps: Steps) -> SPIFFEID:
-    """Return the one SPIFFE ID that the certificate has."""
-    steps.at("the certificate has exactly one URI")
-    try:
-        names = shown.leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound as exc:
-        raise CredentialRejected("it has no URI", code="certificate_uri_missing") from exc
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as exc:
-        raise _malformed() from exc
-    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
-    if not uris:
-        raise CredentialRejected("it has no URI", code="certificate_uri_missing")
-    if len(uris) > 1:
-        raise CredentialRejected("it has more than one URI", code="certificate_uri_several")
-    steps.at("the URI is a SPIFFE ID", uris[0])
-    name = SPIFFEID.parse(uris[0])
-    _check_uri(shown, uris[0], steps)
-    return name
-
-
-def _check_uri(shown: Presented, uri: str, steps: Steps) -> None:
-    if shown.forwarded.uri is None:
-        return
-    steps.at("the terminator read the same URI", shown.forwarded.uri)
-    if shown.forwarded.uri != uri:
-        raise CredentialRejected("the terminator read another URI", code="certificate_uri_mismatch")
-
-
-def _check_usage(leaf: x509.Certificate, steps: Steps) -> None:
-    """Check what the certificate is for (X509-SVID §4.1, §4.3, §4.4, §5.2)."""
-    steps.at("it is a leaf, for signatures of a client")
-    try:
-        constraints = _extension(leaf, x509.BasicConstraints)
-        usage = _extension(leaf, x509.KeyUsage)
-        extended = _extension(leaf, x509.ExtendedKeyUsage)
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as exc:
-        raise _malformed() from exc
-    if (constraints is not None and constraints.ca) or (
-        usage is not None and (usage.key_cert_sign or usage.crl_sign)
-    ):
-        raise CredentialRejected("it is an authority's", code="certificate_is_authority")
-    if usage is None or not usage.digital_signature:
-        raise CredentialRejected("it is not for signatures", code="certificate_key_usage")
-    if extended is not None and ExtendedKeyUsageOID.CLIENT_AUTH not in extended:
-        raise CredentialRejected("it is not for clients", code="certificate_extended_key_usage")
-
-
-def _extension(leaf: x509.Certificate, kind: type[T]) -> T | None:
-    try:
-        return leaf.extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None
-
-
-def _claims(shown: Presented, name: SPIFFEID, key_age_seconds: int) -> Claims:
+def _claims(shown: Presented, name: SPIFFEID) -> Claims:
     leaf = shown.leaf
     return Claims(
         subject=str(name),
@@ -277,13 +225,8 @@ def _claims(shown: Presented, name: SPIFFEID, key_age_seconds: int) -> Claims:
         token_digest=None,
         proof="x509-svid",
         certificate=shown.certificate,
-        key_age_seconds=key_age_seconds,
     )
 
 
 def _seconds(time: datetime) -> int:
     return int(time.timestamp())
-
-
-def _malformed() -> CredentialRejected:
-    return CredentialRejected("the certificate cannot be read", code="certificate_malformed")

@@ -72,6 +72,11 @@ def run(path: Path, statement: str) -> list[Any]:
         return db.execute(statement).fetchall()
 
 
+def rename(path: Path, table: str, to: str) -> None:
+    """Rename a table as another process would."""
+    run(path, f"ALTER TABLE {table} RENAME TO {to}")
+
+
 def take_away(path: Path) -> None:
     """Take the file away."""
     path.unlink()
@@ -94,8 +99,8 @@ def subject(request: pytest.FixtureRequest, path: Path) -> Any:
     ledger = SQLiteLedger(path)
     yield Subject(
         ledger,
-        lambda: run(path, "ALTER TABLE sessions RENAME TO elsewhere") and None,
-        lambda: run(path, "ALTER TABLE elsewhere RENAME TO sessions") and None,
+        lambda: rename(path, "sessions", "elsewhere"),
+        lambda: rename(path, "elsewhere", "sessions"),
     )
     ledger.close()
 
@@ -401,6 +406,24 @@ async def test_when_there_are_too_many_the_one_unused_for_longest_goes(
     assert {f"d-{n}" for n in range(count)} - left == {f"d-{n}" for n in range(gone)}
     for session_id in ("s-1", "s-2"):
         assert (await ledger.situate(call(session_id), CLAIMS, NOW)).session_owned
+    ledger.close()
+
+
+async def test_a_session_that_cannot_be_stored_pushes_nobody_out(path: Path) -> None:
+    """House: making room and taking it are one transaction."""
+    ledger = SQLiteLedger(path)
+    await ledger.open_session("crm", "s-1", CLAIMS, NOW)
+    copies(path, sessions.MAX_SESSIONS_PER_SUBJECT - 1, CLAIMS.subject)
+    run(
+        path,
+        "CREATE TRIGGER full BEFORE INSERT ON sessions BEGIN SELECT RAISE(ABORT, 'full'); END",
+    )
+    with pytest.raises(LedgerUnavailable) as failed:
+        await ledger.open_session("crm", "s-2", CLAIMS, NOW)
+    assert failed.value.reason_code == "ledger_unavailable"
+    run(path, "DROP TRIGGER full")
+    assert run(path, "SELECT COUNT(*) FROM sessions") == [(sessions.MAX_SESSIONS_PER_SUBJECT,)]
+    await ledger.open_session("crm", "s-2", CLAIMS, NOW)
     ledger.close()
 
 

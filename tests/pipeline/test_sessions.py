@@ -8,9 +8,10 @@ import anyio
 import pytest
 
 from gateway.core.call import Request
+from gateway.core.decision import Decision
 from gateway.core.errors import LedgerUnavailable, UpstreamError
 from gateway.core.session import session_of
-from tests.fakes import CLAIMS, Gate
+from tests.fakes import CLAIMS, PERMIT, Gate
 from tests.pipeline.line import (
     DENY,
     HOLD,
@@ -265,7 +266,8 @@ async def test_a_caller_that_leaves_while_its_session_is_bound_leaves_an_outcome
 @pytest.mark.parametrize("name", ["deny", "hold", "upstream"])
 async def test_what_gets_no_answer_opens_no_session(name: str) -> None:
     """House: only an upstream's answer opens one."""
-    line = Line({"deny": DENY, "hold": HOLD}[name]) if name != "upstream" else Line()
+    decisions: dict[str, Decision] = {"deny": DENY, "hold": HOLD, "upstream": PERMIT}
+    line = Line(decisions[name])
     line.upstream.headers = {"mcp-session-id": NEW}
     line.upstream.entering = UpstreamError("no head") if name == "upstream" else None
     await line.walk(START)

@@ -39,7 +39,7 @@ class Key:
 
 def verified(key: Key | None = None, **claims: Any) -> Verified:
     """Return what a verification said."""
-    return Verified(replace(CLAIMS, **claims), (key or Key()).in_force)
+    return Verified(replace(CLAIMS, **claims), (key or Key()).in_force, lambda: 0)
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ async def verified(
 
 async def authenticated(text: str, *issuers: TrustedIssuer) -> Claims:
     """Return the claims of a good token."""
-    return (await verified(text, *issuers)).claims
+    return (await verified(text, *issuers)).current()
 
 
 async def rejected(text: str, *issuers: TrustedIssuer) -> str:
