@@ -8,7 +8,7 @@
         edge.disbelieve("b.test")   … and none of them
         edge.mood = "append"        careless ones; "replace" is how it ought to be
         edge.forwarded              the X-Forwarded-Client-Cert values it wrote
-        edge.refused                why handshakes failed
+        edge.refusal()              waits for why the next handshake failed
 
 `upstream` is a Unix socket or host and port, over TLS if `upstream_tls` is given. HTTP/1.1, a
 connection of its own to the upstream for each request; bodies go on piece by piece as they come.
@@ -20,6 +20,7 @@ that a client has left before it writes to it.
 """
 
 import contextlib
+import queue
 import socket
 import ssl
 import threading
@@ -66,13 +67,14 @@ class Terminator:
     ) -> None:
         self.mood: Mood = "replace"
         self.forwarded: list[str] = []
-        self.refused: list[str] = []
         self.handshakes = 0
+        self._refused: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._folder, self._upstream, self._upstream_tls = folder, upstream, upstream_tls
         self._own = Authority("edge authority", **today())
         self.ca_file = folder / "edge-authority.pem"
         self.ca_file.write_text(self._own.pem)
         self._sets: dict[str, tuple[str, ssl.SSLContext]] = {}
+        self._names = ["localhost"]
         self._base = self._context("localhost", "")
         self._base.sni_callback = self._chosen
         self._all = self._base
@@ -84,6 +86,8 @@ class Terminator:
     def believe(self, trust_domain: str, *authorities: Authority) -> None:
         """Let these be a trust domain's authorities, in place of those it had."""
         pem = "".join(authority.pem for authority in authorities)
+        if trust_domain not in self._names:
+            self._names.append(trust_domain)
         self._sets[trust_domain] = (pem, self._context(trust_domain, pem))
         self._pool()
 
@@ -98,6 +102,14 @@ class Terminator:
         if issued is not None:
             context.load_cert_chain(*issued.write(self._folder, f"client-{issued.hash[:16]}"))
         return context
+
+    def refusal(self) -> str:
+        """Wait for a failed handshake that was not asked about yet; return OpenSSL's reason.
+
+        Raises:
+            queue.Empty: there was none for 10 s.
+        """
+        return self._refused.get(timeout=TIMEOUT_SECONDS)
 
     def serve(self) -> None:
         """Take connections until `close`."""
@@ -124,7 +136,7 @@ class Terminator:
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.verify_mode = ssl.CERT_REQUIRED
         context.num_tickets = 0
-        names = [x509.DNSName(each) for each in dict.fromkeys((name, "localhost"))]
+        names = [x509.DNSName(each) for each in self._names]
         own = self._own.issue(names=names, **today())
         context.load_cert_chain(*own.write(self._folder, f"edge-{name}"))
         if authorities:
@@ -144,7 +156,7 @@ class Terminator:
         try:
             client = self._base.wrap_socket(raw, server_side=True)
         except OSError as exc:
-            self.refused.append(getattr(exc, "reason", None) or type(exc).__name__)
+            self._refused.put(getattr(exc, "reason", None) or type(exc).__name__)
             raw.close()
             return
         finally:
@@ -272,22 +284,26 @@ def _presented(client: ssl.SSLSocket) -> tuple[bytes, Sequence[bytes]]:
 
 
 def _answer(client: ssl.SSLSocket, answers: BinaryIO, *, without_body: bool) -> bool:
-    """Pass an answer back; say whether its end could be seen without closing."""
+    """Pass an answer back; say whether its end can be seen without closing."""
     while True:
         head = _head(answers)
         if head is None:
             return False
         line, headers = head
         status = line.split(b" ")[1]
+        informs = status.startswith(b"1")
+        bodiless = without_body or informs or status in (b"204", b"304")
+        framed = any(_value(headers, name) for name in (b"content-length", b"transfer-encoding"))
+        goes_on = bodiless or framed
         hop = {b"connection", b"keep-alive"}
-        client.sendall(_written(line, [each for each in headers if each[0].lower() not in hop]))
-        if not status.startswith(b"1"):
+        kept = [each for each in headers if each[0].lower() not in hop]
+        client.sendall(_written(line, kept if goes_on else [*kept, (b"Connection", b"close")]))
+        if not informs:
             break
-    if without_body or status in (b"204", b"304"):
-        return True
-    for piece in _body(answers, headers, until_end=True):
-        client.sendall(piece)
-    return bool(_value(headers, b"content-length") or _value(headers, b"transfer-encoding"))
+    if not bodiless:
+        for piece in _body(answers, headers, until_end=True):
+            client.sendall(piece)
+    return goes_on
 
 
 def _head(reader: BinaryIO) -> tuple[bytes, Headers] | None:

@@ -123,7 +123,10 @@ class Server:
     async def _believed(self) -> ssl.SSLContext:
         pem = None if self._ca_file is None else await _read(self._ca_file, _MAX_CA_BYTES)
         if self._context is None or pem != self._pem:
-            self._context = await to_thread.run_sync(_context, pem, abandon_on_cancel=True)
+            try:
+                self._context = await to_thread.run_sync(_context, pem, abandon_on_cancel=True)
+            except (ssl.SSLError, ValueError) as exc:
+                raise IssuerUnavailable(f"{self._ca_file}: holds no PEM authorities") from exc
             self._pem = pem
         return self._context
 

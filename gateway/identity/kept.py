@@ -81,6 +81,7 @@ class Kept(Generic[T]):
         clock: for ages and paces.
         saved: file in which `run` keeps the last good document over restarts.
         sleep: how `run` waits.
+        longest: seconds that a fetch may take.
     """
 
     def __init__(
@@ -92,9 +93,10 @@ class Kept(Generic[T]):
         saved: Path | None = None,
         *,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+        longest: float = FETCH_SECONDS,
     ) -> None:
         self._name, self._fetch, self._read = name, fetch, read
-        self._clock, self._saved, self._sleep = clock, saved, sleep
+        self._clock, self._saved, self._sleep, self._longest = clock, saved, sleep, longest
         self._held: _Held[T] | None = None
         self._flight: anyio.Event | None = None
         self._failure: str | None = None
@@ -188,7 +190,7 @@ class Kept(Generic[T]):
         # Aged from before the fetch: the issuer answered no earlier.
         wall_ns, monotonic_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
         try:
-            with anyio.fail_after(FETCH_SECONDS):
+            with anyio.fail_after(self._longest):
                 body = await self._fetch()
             held = self._held
             same = held is not None and held.body == body
@@ -218,7 +220,7 @@ class Kept(Generic[T]):
             return None
         age_ns = self._clock.wall_ns() - saved.read_at * _SECOND
         # From the future: the clock went back since, and nobody can say how old it is.
-        if not 0 <= age_ns <= STALE_SECONDS * _SECOND:
+        if age_ns < 0:
             return None
         try:
             document = await self._parsed(saved.document)

@@ -37,12 +37,11 @@ class SPIFFEID:
             raise _refused("length", "is not ASCII of at most 2,048 characters")
         if not text.startswith(_SCHEME):
             raise _refused("scheme", "does not begin with spiffe://, in small letters")
-        trust_domain, slash, path = text.removeprefix(_SCHEME).partition("/")
+        trust_domain, _, path = text.removeprefix(_SCHEME).partition("/")
         if not _TRUST_DOMAIN.match(trust_domain) or len(trust_domain) > MAX_TRUST_DOMAIN:
             raise _refused("trust_domain", "has no plain trust domain")
-        segments = path.split("/")
-        plain = all(_SEGMENT.match(one) and one not in (".", "..") for one in segments)
-        if not slash or not plain:
+        # Without a path there is one segment, an empty one.
+        if not all(_SEGMENT.match(one) and one not in (".", "..") for one in path.split("/")):
             raise _refused("path", "has no plain path")
         return cls(trust_domain, f"/{path}")
 

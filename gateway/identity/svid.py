@@ -32,6 +32,8 @@ from gateway.settings import TrustDomain
 SCHEME: Final = "jwt-svid"
 ALGORITHMS: Final = ("ES256", "ES384", "RS256", "PS256")
 """Those of JWT-SVID §2.1 (EdDSA is none of them) that `jwks.py` reads keys for."""
+MAX_TRIED: Final = 8
+"""How many keys a token without a kid is tried by; of more, its issuer has to name one."""
 _PREFIX: Final = "svid"
 _TYPES: Final = (None, "JWT", "JOSE")
 _OWN_MEMBERS: Final = frozenset({"sub", "aud", "exp", "iat", "nbf", "jti", "cnf"})
@@ -146,9 +148,11 @@ async def _signer(
 def _tried(
     unverified: Unverified, algorithm: str, bundle: TrustBundle
 ) -> tuple[str, VerificationKey] | None:
-    """Return which key signed a token without a kid (§2.2); a bundle has at most 64 keys."""
-    for name, key in bundle.jwt.keys.items():
-        if algorithm in key.loaded and _holds(unverified, key, algorithm):
+    """Return which key signed a token without a kid (§2.2), tried one after another."""
+    fitting = [(name, key) for name, key in bundle.jwt.keys.items() if algorithm in key.loaded]
+    # A forged token costs as many signature checks, and everybody waits for them.
+    for name, key in fitting[:MAX_TRIED]:
+        if _holds(unverified, key, algorithm):
             return name, key
     return None
 

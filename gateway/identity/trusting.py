@@ -105,7 +105,9 @@ def _issuer(issuer: Issuer, state: Path | None, clock: Clock) -> TrustedIssuer:
         fetch = fetching.from_url(issuer.jwks, ca_file=issuer.ca_file, token_file=issuer.token_file)
     else:
         fetch = fetching.from_file(issuer.jwks)
-    saved = _saved(state, issuer.issuer)
+    # A file that is there needs no copy, which would hide that it is gone.
+    local = issuer.jwks is not None and "://" not in issuer.jwks
+    saved = None if local else _saved(state, issuer.issuer)
     return TrustedIssuer(issuer, Kept(issuer.issuer, fetch, read_key_set, clock, saved))
 
 
@@ -117,7 +119,8 @@ def _domain(domain: TrustDomain, state: Path | None, clock: Clock) -> TrustedDom
     else:
         fetch = workload_api.from_workload_api(domain.workload_api or "", domain.name)
     name = f"spiffe://{domain.name}"
-    return TrustedDomain(domain, Kept(name, fetch, BundleReader(), clock, _saved(state, name)))
+    saved = None if domain.bundle is not None else _saved(state, name)
+    return TrustedDomain(domain, Kept(name, fetch, BundleReader(), clock, saved))
 
 
 def _saved(state: Path | None, name: str) -> Path | None:

@@ -35,7 +35,6 @@ from gateway.identity.svid import TrustedDomain
 from gateway.identity.trust_bundle import TrustBundle
 from gateway.identity.verified import Verified
 from gateway.identity.x509_profile import check_uri, check_usage, named
-from gateway.identity.xfcc import MAX_INTERMEDIATES
 from gateway.ports import Clock
 from gateway.settings import Terminator
 
@@ -158,7 +157,6 @@ class X509Verifier:
             verification.PolicyBuilder()
             .store(verification.Store(list(bundle.x509)))
             .time(now)
-            .max_chain_depth(MAX_INTERMEDIATES)
             .extension_policies(ca_policy=_AUTHORITY, ee_policy=_LEAF)
             .build_client_verifier()
         )
@@ -170,10 +168,7 @@ class X509Verifier:
 
     def _recall(self, key: tuple[str, str]) -> Verified | None:
         known = self._remembered.get(key)
-        if known is None:
-            return None
-        if not known.in_force():
-            del self._remembered[key]
+        if known is None or not known.in_force():
             return None
         self._remembered.move_to_end(key)
         return known

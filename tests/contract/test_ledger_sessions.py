@@ -370,6 +370,21 @@ async def test_after_a_use_was_noted_every_write_is_synced_again(path: Path) -> 
     ledger.close()
 
 
+async def test_a_use_that_cannot_be_noted_leaves_every_write_synced(path: Path) -> None:
+    """House: another process holds the file; the use is denied, and its repeat is not."""
+    ledger = SQLiteLedger(path)
+    await ledger.open_session("crm", "s-1", CLAIMS, NOW)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert (await ledger.situate(call(), CLAIMS, NOW + HOUR - 1)).session_owned
+        with pytest.raises(LedgerUnavailable):
+            await ledger.situate(call(), CLAIMS, NOW + HOUR)
+    assert ledger._db.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert (await ledger.situate(call(), CLAIMS, NOW + HOUR)).session_owned
+    assert ledger.healthy()
+    ledger.close()
+
+
 def copies(path: Path, count: int, subject: str | None = None) -> None:
     """Add sessions older than the one stored, of its subject or each of a subject of its own."""
     with closing(sqlite3.connect(path)) as db:

@@ -309,8 +309,9 @@ async def test_an_authority_file_that_holds_none_never_means_the_systems(
     if content is not None:
         await anyio.Path(pinned).write_bytes(content)
     with issuer_server(tls=tmp_path) as issuer, anyio.fail_after(10):
-        with pytest.raises(IssuerUnavailable):
+        with pytest.raises(IssuerUnavailable) as caught:
             await from_url(issuer.jwks_url, ca_file=pinned)()
+        assert caught.value.message.startswith(f"{pinned}: ")
         assert issuer.requests == []
 
 

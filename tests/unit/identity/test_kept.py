@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio import to_thread
 
 from gateway.core.errors import IssuerUnavailable
 from gateway.identity.kept import (
@@ -19,6 +20,7 @@ from gateway.identity.kept import (
     STALE_SECONDS,
     Kept,
 )
+from gateway.identity.saving import Saved, save
 from tests.fakes_clock import FakeClock
 
 NAME = "https://issuer.test"
@@ -281,6 +283,14 @@ async def test_a_waiting_caller_that_leaves_spoils_nothing(
                 await kept.get()
             source.open.set()
     assert (found, source.asked) == ([Text("one")], 1)
+
+
+async def test_a_fetch_that_never_ends_is_given_up(source: Source, clock: FakeClock) -> None:
+    """House: whatever a fetch does, nobody waits for ever."""
+    source.open = anyio.Event()
+    kept = Kept(NAME, source, read, clock, longest=0.01)
+    with anyio.fail_after(5):
+        assert "TimeoutError" in await unavailable(kept.get)
 
 
 # Something is missing in it.
@@ -742,6 +752,18 @@ async def test_what_a_call_fetched_is_saved_too_and_a_failure_saves_nothing(
         await kept.renewed()
         await settled()
         assert at() == before
+
+
+async def test_a_document_is_written_once_for_each_fetch(path: Path, clock: FakeClock) -> None:
+    """House."""
+    kept = Kept(NAME, Source(), read, clock, path, sleep=Waits(clock))
+    async with running(kept):
+        await until(path.exists)
+        await settled()
+        await anyio.Path(path).unlink()
+        for _ in range(5):
+            await to_thread.run_sync(save, path.parent / "other", Saved(NAME, 0, b""))
+        assert not await anyio.Path(path).exists()
 
 
 async def test_a_disk_that_takes_nothing_stops_nobody(tmp_path: Path, clock: FakeClock) -> None:

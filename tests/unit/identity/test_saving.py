@@ -103,6 +103,14 @@ def test_a_file_that_anybody_may_write_is_nothing(path: Path) -> None:
     assert restore(path, NAME) == SAVED
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_file_of_somebody_else_is_nothing(path: Path) -> None:
+    """House: nobody else may have had a chance to write it."""
+    save(path, SAVED)
+    os.chown(path, 12345, -1)
+    assert restore(path, NAME) is None
+
+
 def test_a_link_or_a_pipe_is_nothing(path: Path) -> None:
     """House: it may be somebody else's, or block."""
     save(path, SAVED)
@@ -110,3 +118,9 @@ def test_a_link_or_a_pipe_is_nothing(path: Path) -> None:
     os.mkfifo(path.parent / "pipe.json", 0o600)
     for name in ("link.json", "pipe.json", "."):
         assert restore(path.parent / name, NAME) is None
+    pipe = os.open(path.parent / "pipe.json", os.O_RDWR)
+    try:
+        os.write(pipe, path.read_bytes())
+        assert restore(path.parent / "pipe.json", NAME) is None
+    finally:
+        os.close(pipe)

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from gateway.core.canonical import digest
 from gateway.core.claims import Claims
 from gateway.core.errors import CredentialRejected, IssuerUnavailable
-from gateway.identity import jws
+from gateway.identity import jws, svid
 from gateway.identity.steps import Steps
 from gateway.identity.svid import SVIDVerifier
 from tests.fakes_clock import FakeClock
@@ -344,6 +344,16 @@ async def test_without_a_kid_each_key_that_fits_is_tried() -> None:
     )
     text = jwt_svid(kid=None)
     assert await authenticated(text, trusted_domain(bundle)) == claims(text, key_id="ours")
+
+
+async def test_without_a_kid_only_so_many_keys_are_tried() -> None:
+    """House: a forged token must not cost 64 signature checks on the event loop."""
+    others = [jwt_key(kid=f"theirs-{n}", **_point(STRANGER)) for n in range(svid.MAX_TRIED)]
+    text = jwt_svid(kid=None)
+    tried = key_set(*others[1:], jwt_key("p256", "ours"))
+    assert (await authenticated(text, trusted_domain(tried))).key_id == "ours"
+    beyond = key_set(*others, jwt_key("p256", "ours"))
+    assert await rejected(text, trusted_domain(beyond)) == "svid_signature"
 
 
 def _point(private: ec.EllipticCurvePrivateKey) -> dict[str, str]:

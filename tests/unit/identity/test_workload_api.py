@@ -1,3 +1,4 @@
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -86,16 +87,20 @@ async def test_a_rotation_arrives_with_the_next_fetch(api: WorkloadAPIServer) ->
     assert set(after.x509) == {ROOT.certificate, NEXT.certificate}
 
 
-async def test_the_same_bundle_in_another_order_is_the_same_document(
+async def test_authorities_have_an_order_that_does_not_change_by_itself(
     api: WorkloadAPIServer,
 ) -> None:
     """House: else every refresh would look like a rotation."""
+    several = [Authority().certificate for _ in range(8)]
     fetch = from_workload_api(api.socket, DOMAIN)
     with anyio.fail_after(10):
-        api.x509[NAME] = der(ROOT.certificate, NEXT.certificate)
-        before = await fetch()
-        api.x509[NAME] = der(NEXT.certificate, ROOT.certificate)
-        assert await fetch() == before
+        api.x509[NAME] = der(*several)
+        document = await fetch()
+        api.x509[NAME] = der(*reversed(several))
+        assert await fetch() == document
+    keys = [one["x5c"] for one in json.loads(document)["keys"] if one["use"] == "x509-svid"]
+    assert keys == sorted(keys)
+    assert len(keys) == len(several)
 
 
 async def test_a_key_there_is_for_jwt_svids_unless_it_says_otherwise(
@@ -135,6 +140,7 @@ BROKEN: dict[str, tuple[str, Any]] = {
     "jwt-not-json": ("jwt", b"{"),
     "jwt-list": ("jwt", b"[]"),
     "jwt-no-keys": ("jwt", b"{}"),
+    "jwt-keys-object": ("jwt", b'{"keys":{}}'),
     "jwt-keys-twice": ("jwt", b'{"keys":[],"keys":[]}'),
     "x509-no-der": ("x509", b"no certificate"),
     "x509-half": ("x509", der(ROOT.certificate)[:-20]),

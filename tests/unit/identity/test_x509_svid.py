@@ -363,6 +363,15 @@ async def test_a_changed_certificate_is_refused() -> None:
     assert await Domains().refused(forged(changed)) == "certificate_untrusted"
 
 
+async def test_a_federated_authority_names_nobody_of_ours_nor_ours_of_theirs() -> None:
+    """House: identity §3; each domain's authorities are known and in force, and stay its own."""
+    domains, partner = Domains(), "spiffe://partner.test/agent/b"
+    await domains.verify(OURS.issue().forwarded())
+    await domains.verify(THEIRS.issue(partner).forwarded())
+    for issued in (THEIRS.issue(), THEIRS.intermediate().issue(), OURS.issue(partner)):
+        assert await domains.refused(issued) == "certificate_untrusted"
+
+
 async def test_a_path_is_no_longer_than_its_authority_allows() -> None:
     """RFC 5280 §4.2.1.9."""
     domains = Domains(ours=(SHORT,))
