@@ -90,6 +90,37 @@ def test_every_setting_is_documented(table: str) -> None:
         assert f"`{field.name}`" in documented
 
 
+IDENTITY = (ROOT / "docs" / "identity.md").read_text("utf-8")
+TOML = re.findall(r"```toml\n(.*?)```", IDENTITY, re.DOTALL)
+BASE = """
+[policy]
+bundle = "b"
+[evidence]
+folder = "e"
+keys = "k"
+[ledger]
+path = "l"
+"""
+
+
+@pytest.mark.parametrize("number", range(len(TOML)))
+def test_the_settings_of_the_identity_guide_are_settings(number: int, tmp_path: Path) -> None:
+    """Issue: a real OIDC provider and a real SPIRE are named with working settings."""
+    block = TOML[number]
+    if "[[terminators]]" in block:
+        block += next(other for other in TOML if "[[trust_domains]]" in other)
+    path = tmp_path / "bailiwick.toml"
+    path.write_text(BASE + block, "utf-8")
+    loaded = settings.load(path)
+    assert loaded.issuers or loaded.trust_domains
+
+
+def test_the_identity_guide_names_a_provider_and_spire() -> None:
+    """Issue: by name."""
+    assert len(TOML) >= 4
+    assert all(name in IDENTITY for name in ("Keycloak", "SPIRE", "Kubernetes", "Envoy"))
+
+
 def test_every_file_that_the_readme_links_to_is_there() -> None:
     """House."""
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
