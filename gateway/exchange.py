@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 import anyio
 import anyio.to_thread
 
+from gateway.background import background
 from gateway.core.answer import Status, Tally
 from gateway.core.decision import Decision, Hold, Permit
 from gateway.core.errors import EvidenceUnavailable, ExecutedUnrecorded, UpstreamError
@@ -81,18 +82,16 @@ class Outcome:
         Raises:
             ExecutedUnrecorded: a part cannot be made durable; the body has been cancelled.
         """
-        failure: Exception | None = None
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._watch, tasks.cancel_scope)
-            # A task group would wrap what goes through it.
-            try:
+        try:
+            async with background() as tasks:
+                tasks.start_soon(self._watch, tasks.cancel_scope)
                 yield
-            except Exception as exc:
-                failure = exc
-            tasks.cancel_scope.cancel()
-        failure = self._lost or failure
-        if failure:
-            raise failure
+        except Exception as exc:
+            if self._lost is None:
+                raise
+            raise self._lost from exc
+        if self._lost:
+            raise self._lost
 
     async def _watch(self, body: anyio.CancelScope) -> None:
         while not (self._recorded or self._ending):
