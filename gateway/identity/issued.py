@@ -20,7 +20,7 @@ from typing import Any, Final, get_args
 
 from gateway.core.errors import CredentialRejected
 from gateway.identity import jws
-from gateway.identity.jwks import KeySet, VerificationKey
+from gateway.identity.jwks import KeySet, VerificationKey, in_force
 from gateway.identity.jws import Unverified
 from gateway.identity.kept import Kept
 from gateway.identity.steps import Steps
@@ -98,7 +98,7 @@ class Issuers:
             raise self._refused("the key is one for another algorithm", "key_mismatch")
         steps.at("the signature holds")
         jws.verify(unverified, key.loaded[algorithm], algorithm, f"{self._prefix}_signature")  # (8)
-        return Signed(issuer, algorithm, kid, kind, _in_force(issuer.keys, kid, key))
+        return Signed(issuer, algorithm, kid, kind, in_force(issuer.keys.current, kid, key))
 
     def _header(self, header: Mapping[str, Any], steps: Steps) -> tuple[str, str]:
         algorithm, kid = header.get("alg"), header.get("kid")
@@ -153,17 +153,6 @@ def plain_type(name: str) -> str:
     another one, and what nobody writes is refused.
     """
     return name.removeprefix("application/")
-
-
-def _in_force(keys: Kept[KeySet], kid: str, key: VerificationKey) -> Callable[[], bool]:
-    def in_force() -> bool:
-        current = keys.current()
-        if current is None:
-            return False
-        held = current.keys.get(kid)
-        return held is key or held == key
-
-    return in_force
 
 
 def _shown(value: Any) -> str:

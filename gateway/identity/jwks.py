@@ -5,7 +5,7 @@ so a token cannot choose another one. Symmetric keys are refused: who could veri
 not fetch or keep key sets (`fetching.py`, `kept.py`) and does not verify tokens.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -49,6 +49,19 @@ class KeySet:
     """How often its publisher wants it fetched again, if it says so."""
 
 
+def in_force(
+    current: Callable[[], KeySet | None], kid: str, key: VerificationKey
+) -> Callable[[], bool]:
+    """Return what says whether a key is still in its issuer's current set, unchanged."""
+
+    def held() -> bool:
+        keys = current()
+        now = keys.keys.get(kid) if keys is not None else None
+        return now is key or now == key
+
+    return held
+
+
 def read_key_set(document: bytes, use: str = "sig") -> KeySet:
     """Read a JWK set (RFC 7517 §5); keys that cannot verify signatures for us are left out.
 
@@ -60,12 +73,29 @@ def read_key_set(document: bytes, use: str = "sig") -> KeySet:
     Raises:
         IssuerUnavailable: it is not a key set, or it is too large.
     """
+    return key_set_of(read_members(document), use)
+
+
+def read_members(document: bytes) -> Mapping[str, Any]:
+    """Return the members of the JSON object that a key set is.
+
+    Raises:
+        IssuerUnavailable: it is none, or it is too large.
+    """
     if len(document) > MAX_BYTES:
         raise IssuerUnavailable("the key set is larger than 256 KiB")
     try:
-        members = parse_object(document)
+        return parse_object(document)
     except MalformedMessage as exc:
         raise IssuerUnavailable(f"the key set is not strict JSON: {exc.message}") from exc
+
+
+def key_set_of(members: Mapping[str, Any], use: str) -> KeySet:
+    """Return the keys of a set that was read, as `read_key_set`.
+
+    Raises:
+        IssuerUnavailable: it is not a key set.
+    """
     keys = members.get("keys")
     if not isinstance(keys, list) or len(keys) > MAX_KEYS:
         raise IssuerUnavailable(f"the key set has no list of at most {MAX_KEYS} keys")

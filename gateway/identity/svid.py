@@ -10,7 +10,7 @@
 authorize.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from gateway.core.canonical import digest
 from gateway.core.claims import Claims
 from gateway.core.errors import CredentialRejected
 from gateway.identity import claimed, jws
-from gateway.identity.jwks import VerificationKey
+from gateway.identity.jwks import KeySet, VerificationKey, in_force
 from gateway.identity.jws import Unverified
 from gateway.identity.kept import Kept
 from gateway.identity.spiffe_id import SPIFFEID
@@ -45,6 +45,11 @@ class TrustedDomain:
 
     limits: TrustDomain
     bundle: Kept[TrustBundle]
+
+    def keys(self) -> KeySet | None:
+        """Return the current keys of JWT-SVIDs, None if there are none that are believed."""
+        bundle = self.bundle.current()
+        return None if bundle is None else bundle.jwt
 
 
 class SVIDVerifier:
@@ -89,8 +94,9 @@ class SVIDVerifier:
         if "act" in payload:
             raise _refused("delegation_refused", "a JWT-SVID does not delegate")
         claims = _claims(unverified, name, found, audience, times)
-        in_force = _in_force(domain.bundle, found, key)
-        return Verified.just_now(claims, in_force, domain.bundle.age_seconds)
+        return Verified.just_now(
+            claims, in_force(domain.keys, found, key), domain.bundle.age_seconds
+        )
 
     def _domain(self, payload: Mapping[str, Any], steps: Steps) -> tuple[SPIFFEID, TrustedDomain]:
         subject = claimed.text(payload.get("sub"), "sub", _PREFIX)
@@ -163,15 +169,6 @@ def _holds(unverified: Unverified, key: VerificationKey, algorithm: str) -> bool
     except CredentialRejected:
         return False
     return True
-
-
-def _in_force(kept: Kept[TrustBundle], kid: str, key: VerificationKey) -> Callable[[], bool]:
-    def in_force() -> bool:
-        bundle = kept.current()
-        now = bundle.jwt.keys.get(kid) if bundle is not None else None
-        return now is key or now == key
-
-    return in_force
 
 
 def _claims(

@@ -15,9 +15,8 @@ from typing import Any, Final
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from gateway.core.canonical import parse_object
-from gateway.core.errors import IssuerUnavailable, MalformedMessage
-from gateway.identity.jwks import KeySet, read_key_set
+from gateway.core.errors import IssuerUnavailable
+from gateway.identity.jwks import KeySet, key_set_of, read_members
 
 _X509: Final = "x509-svid"
 _UNREADABLE: Final = (
@@ -69,11 +68,8 @@ def read_bundle(document: bytes) -> TrustBundle:
     Raises:
         IssuerUnavailable: it is none, is too large, or has no key of either kind.
     """
-    jwt = read_key_set(document, "jwt-svid")
-    try:
-        members = parse_object(document)
-    except MalformedMessage as exc:
-        raise IssuerUnavailable(f"the trust bundle is not strict JSON: {exc.message}") from exc
+    members = read_members(document)
+    jwt = key_set_of(members, "jwt-svid")
     authorities = tuple(
         _authority(jwk["x5c"])
         for jwk in members["keys"]
