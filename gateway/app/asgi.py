@@ -92,7 +92,7 @@ class App:
             admitted = admit(head, self._hosts, self._origins, vouched=terminator is not None)
             seen |= {
                 "system": admitted.system,
-                "resource": f"{self._server.url}/{admitted.system}/mcp",
+                "resource": self._server.resource(admitted.system),
                 "headers": _without_credential(admitted.headers),
                 "source": admitted.source or seen["source"],
             }

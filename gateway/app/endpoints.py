@@ -74,7 +74,7 @@ def _metadata_by_path(settings: Settings) -> Mapping[str, Mapping[str, Any]]:
     documents: dict[str, Mapping[str, Any]] = {}
     issuers = _authorization_servers(settings)
     for name, system in settings.systems.items():
-        resource = f"{settings.server.url}/{name}/mcp"
+        resource = settings.server.resource(name)
         documents[urlsplit(metadata_url(resource)).path] = metadata(
             resource,
             name,

@@ -47,7 +47,7 @@ async def check(settings: Settings, credential: Credential, system: str, clock: 
         body=b"",
         source="127.0.0.1",
         credential=credential,
-        resource=f"{settings.server.url}/{system}/mcp",
+        resource=settings.server.resource(system),
     )
     claims, failure = None, None
     try:

@@ -54,7 +54,7 @@ async def trust(settings: Settings, clock: Clock) -> Trust:
         issuers.append(TrustedIssuer(dev.limits(own), keys))
     domains = [_domain(domain, settings.identity.state, clock) for domain in settings.trust_domains]
     for issuer in issuers:
-        if issuer.limits.jwks is not None and "://" not in issuer.limits.jwks:
+        if issuer.limits.keys_in_file:
             await issuer.keys.get()
     for domain in domains:
         if domain.limits.bundle is not None:
@@ -106,8 +106,7 @@ def _issuer(issuer: Issuer, state: Path | None, clock: Clock) -> TrustedIssuer:
     else:
         fetch = fetching.from_file(issuer.jwks)
     # A file that is there needs no copy, which would hide that it is gone.
-    local = issuer.jwks is not None and "://" not in issuer.jwks
-    saved = None if local else _saved(state, issuer.issuer)
+    saved = None if issuer.keys_in_file else _saved(state, issuer.issuer)
     return TrustedIssuer(issuer, Kept(issuer.issuer, fetch, read_key_set, clock, saved))
 
 

@@ -46,6 +46,10 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
         """The public URL, without a slash at its end."""
         return (self.public_url or f"http://{self.address}").rstrip("/")
 
+    def resource(self, system: str) -> str:
+        """Return the canonical URI of a system behind this gateway (RFC 8707, RFC 9728)."""
+        return f"{self.url}/{system}/mcp"
+
     def accepted_hosts(self) -> frozenset[str]:
         """Return every `Host` value that admission lets through, lower case."""
         if self.hosts:

@@ -57,6 +57,11 @@ class Issuer(Struct, frozen=True, forbid_unknown_fields=True):
     scope_implies: dict[str, tuple[str, ...]] = {}
     """Scopes that a scope contains, such as `{"crm:admin" = ["crm:read"]}`."""
 
+    @property
+    def keys_in_file(self) -> bool:
+        """Whether `jwks` is a file, which needs no network."""
+        return self.jwks is not None and "://" not in self.jwks
+
 
 class DevIssuer(Struct, frozen=True, forbid_unknown_fields=True):
     """`[dev_issuer]`: the issuer behind `bailiwick token mint`; loopback listeners only."""

@@ -81,9 +81,9 @@ def _path_in(folder: Path) -> Any:
 
 def _with_key_files_in(folder: Path, settings: Settings) -> Settings:
     issuers = tuple(
-        issuer
-        if issuer.jwks is None or "://" in issuer.jwks
-        else msgspec.structs.replace(issuer, jwks=str(folder / issuer.jwks))
+        msgspec.structs.replace(issuer, jwks=str(folder / (issuer.jwks or "")))
+        if issuer.keys_in_file
+        else issuer
         for issuer in settings.issuers
     )
     return msgspec.structs.replace(settings, issuers=issuers)
