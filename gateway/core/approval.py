@@ -5,11 +5,12 @@ same call finds the request already open, and any changed byte of an argument is
 Does not store requests (`gateway/ledger/`); approving and consuming them comes with the console.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.core.call import ToolCall
 from gateway.core.canonical import canonical, digest
 from gateway.core.claims import Claims
+from gateway.core.session_facts import SessionFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class Situation:
     approval: Approval | None = None
     session_owned: bool = False
     """Whether the session that the request names was opened by this caller (`core.session`)."""
+    session: SessionFacts = field(default_factory=SessionFacts)
+    """What this workload did so far, this call counted."""
 
 
 def match_digest(call: ToolCall, claims: Claims) -> str:

@@ -3,7 +3,8 @@
 Default deny lives here as strictness: a permit exists only if the engine's answer has exactly the
 known members, says exactly `"permit"`, carries a class and a charter, and no obligation that this
 gateway cannot carry out. Everything else raises and is denied (policy rules 2-5 of the design).
-Does not ask an engine: see `gateway/policy/`.
+Does not ask an engine (`gateway/policy/`) and does not carry out obligations (`core.obligation`
+reads them).
 """
 
 from collections.abc import Mapping
@@ -12,10 +13,9 @@ from typing import Any, Final
 
 from gateway.core.canonical import parse_object
 from gateway.core.errors import GatewayError, MalformedMessage, PolicyAnswerInvalid
+from gateway.core.obligation import ApprovalNeeded, Obligations, read_obligations
 
 MAX_ANSWER_BYTES: Final = 1024 * 1024
-MAX_COUNT: Final = 366 * 24 * 3600
-"""Largest count or span in an obligation: no approval request outlives a year."""
 EFFECTS: Final = ("read", "write", "delete", "escalate", "execute")
 """What a tool does; declared by the operator in the systems catalogue."""
 IMPACTS: Final = ("payment", "access", "deployment", "deletion")
@@ -43,15 +43,6 @@ class Classification:
 
 
 @dataclass(frozen=True, slots=True)
-class ApprovalNeeded:
-    """The `approval` obligation of a hold: whose answer, how many, for how long."""
-
-    approvers: str
-    count: int
-    expires_seconds: int
-
-
-@dataclass(frozen=True, slots=True)
 class PolicyStamp:
     """Which policy decided; added by the adapter, never by the policy itself."""
 
@@ -72,6 +63,12 @@ class Permit:
     charter: str
     grant: str | None
     policy: PolicyStamp
+    observed: str | None = None
+    """In observe mode: what the answer would be outside it (`permit`, `deny` or `hold`)."""
+    untrusted_input: bool = False
+    """What comes back may hold the words of strangers; the session is told so before it comes."""
+    results_omitted: bool = False
+    """The charter's evidence does not hold what comes back, only its size and digest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +80,7 @@ class Deny:
     charter: str | None = None
     grant: str | None = None
     policy: PolicyStamp | None = None
+    observed: str | None = None
 
     @classmethod
     def because(cls, failure: GatewayError, step: str) -> "Deny":
@@ -100,6 +98,7 @@ class Hold:
     grant: str | None
     policy: PolicyStamp
     approval: ApprovalNeeded
+    observed: str | None = None
 
 
 Decision = Permit | Deny | Hold
@@ -132,23 +131,52 @@ def _decide(document: Mapping[str, Any], stamp: PolicyStamp) -> Decision:
     reasons = _reasons(document["reasons"])
     charter, grant = _optional_text(document["charter"]), _optional_text(document["grant"])
     classification = _classification(document["class"])
-    obligations = _obligations(document["obligations"])
-    effect = document["effect"]
-    if effect == "deny":
-        return Deny(reasons, classification, charter, grant, stamp)
-    if effect not in ("permit", "hold"):
+    obligations = read_obligations(document["obligations"])
+    effect, observed = document["effect"], obligations.observed
+    if effect not in ("permit", "deny", "hold"):
         raise PolicyAnswerInvalid("the effect is none of permit, deny, hold")
+    _check_place(effect, obligations)
+    if effect == "deny":
+        return Deny(reasons, classification, charter, grant, stamp, observed)
     if classification is None or charter is None:
         raise PolicyAnswerInvalid("only a classified call under a charter can be permitted")
     if effect == "hold":
-        needed = _approval_needed(obligations)
-        return Hold(reasons, classification, charter, grant, stamp, needed)
-    if obligations:
-        raise PolicyAnswerInvalid(
-            "the permit has an obligation that this gateway cannot carry out",
-            code="pdp_obligation_unknown",
+        return Hold(
+            reasons, classification, charter, grant, stamp, _approval(obligations), observed
         )
-    return Permit(reasons, classification, charter, grant, stamp)
+    return Permit(
+        reasons,
+        classification,
+        charter,
+        grant,
+        stamp,
+        observed,
+        obligations.untrusted_input,
+        obligations.results_omitted,
+    )
+
+
+def _check_place(effect: str, obligations: Obligations) -> None:
+    """Refuse an obligation that the decision cannot have: it would be dropped without a word."""
+    if obligations.approval is not None and effect != "hold":
+        raise PolicyAnswerInvalid(
+            "only a hold can be bound to an approval", code="pdp_obligation_unknown"
+        )
+    if effect != "permit":
+        if obligations.untrusted_input or obligations.results_omitted:
+            raise PolicyAnswerInvalid(
+                "only what is sent has an answer to take care of", code="pdp_obligation_unknown"
+            )
+        if obligations.observed not in (None, effect):
+            raise PolicyAnswerInvalid("outside observe mode the effect would be another")
+
+
+def _approval(obligations: Obligations) -> ApprovalNeeded:
+    if obligations.approval is None:
+        raise PolicyAnswerInvalid(
+            "a hold carries exactly one obligation of type approval", code="pdp_obligation_unknown"
+        )
+    return obligations.approval
 
 
 def _reasons(value: Any) -> tuple[Reason, ...]:
@@ -180,33 +208,6 @@ def _classification(value: Any) -> Classification | None:
     return Classification(
         value["effect"], tuple(impacts), _text(value["domain"]), _text(value["environment"])
     )
-
-
-def _obligations(value: Any) -> list[dict[str, Any]]:
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise PolicyAnswerInvalid("obligations are not a list of objects")
-    return value
-
-
-def _approval_needed(obligations: list[dict[str, Any]]) -> ApprovalNeeded:
-    if len(obligations) != 1 or obligations[0].get("type") != "approval":
-        raise PolicyAnswerInvalid(
-            "a hold carries exactly one obligation, of type approval", code="pdp_obligation_unknown"
-        )
-    wanted = obligations[0]
-    if wanted.keys() != {"type", "approvers", "count", "expires_seconds"}:
-        raise PolicyAnswerInvalid("an approval is {type, approvers, count, expires_seconds}")
-    return ApprovalNeeded(
-        _text(wanted["approvers"]),
-        _positive(wanted["count"]),
-        _positive(wanted["expires_seconds"]),
-    )
-
-
-def _positive(value: Any) -> int:
-    if type(value) is not int or not 1 <= value <= MAX_COUNT:
-        raise PolicyAnswerInvalid("a count or a span is not a sane positive integer")
-    return value
 
 
 def _text(value: Any) -> str:

@@ -30,6 +30,7 @@ def decision_input(
             "grant": None,
             "approval": {"id": approval.id, "state": approval.state} if approval else None,
             "transaction": transaction.as_context() if transaction else None,
+            "session": situation.session.as_context(),
             "source": call.request.source,
         },
     }

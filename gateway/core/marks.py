@@ -48,6 +48,12 @@ class Catalogue:
             for tool, entry in said.get("tools", {}).items()
         }
 
+    def beside(self, other: "Catalogue") -> "Catalogue":
+        """Return this catalogue, with what another one marks of the same tools marked as well."""
+        both = Catalogue({})
+        both._tools = {key: _joined(own, other._tools.get(key)) for key, own in self._tools.items()}
+        return both
+
     def of(self, fields: Mapping[str, Any]) -> ToolMarks:
         """Return the marks for a record of a call or of its answer."""
         call, request = fields.get("call"), fields.get("request")
@@ -76,7 +82,19 @@ def here(marks: Marks) -> str | None:
     return next((kind for path, kind in marks if not path), None)
 
 
+def _joined(own: ToolMarks, other: ToolMarks | None) -> ToolMarks:
+    if other is None or other == own:
+        return own
+    return ToolMarks(
+        _stricter_first(own.arguments + other.arguments), _stricter_first(own.result + other.result)
+    )
+
+
 def _marks(pointers: Mapping[str, str]) -> Marks:
     found = [(segments(pointer), kind) for pointer, kind in pointers.items()]
-    # `secret` first: where two pointers meet, the stricter class is the one that is said.
-    return tuple(sorted(found, key=lambda mark: mark[1] != "secret"))
+    return _stricter_first(tuple(found))
+
+
+def _stricter_first(marks: Marks) -> Marks:
+    # Where two pointers meet, the stricter class is the one that is said.
+    return tuple(sorted(marks, key=lambda mark: mark[1] != "secret"))

@@ -30,6 +30,7 @@ KINDS: Final = frozenset(
         "heartbeat",
         "key-rotate",
         "archive",
+        "policy.loaded",
         "intent",
         "refusal",
         "stream-part",

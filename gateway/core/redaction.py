@@ -55,7 +55,16 @@ class Redactor:
 
     def __init__(self, key: bytes, systems: Mapping[str, Mapping[str, Any]]) -> None:
         self._ink = Ink(key)
-        self._catalogue = Catalogue(systems)
+        self._own = self._catalogue = Catalogue(systems)
+
+    def adopt(self, systems: Mapping[str, Mapping[str, Any]]) -> None:
+        """Redact by another catalogue from now on.
+
+        What the one before marked stays marked beside it, until the next is adopted: the answers to
+        calls that were decided by it are still to come.
+        """
+        own = Catalogue(systems)
+        self._own, self._catalogue = own, own.beside(self._own)
 
     def hmac(self, data: bytes) -> str:
         """Return the keyed hash of some bytes, as `hmac-sha256:<hex>`."""

@@ -2,16 +2,19 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import anyio
 import pytest
 
 from gateway.core.canonical import digest
-from gateway.core.decision import ApprovalNeeded, Deny, Hold, Permit, Reason
+from gateway.core.decision import Deny, Hold, Permit, Reason
 from gateway.core.errors import PolicyAnswerInvalid, PolicyError
+from gateway.core.obligation import ApprovalNeeded
 from gateway.policy.embedded import EmbeddedDecisionPoint
 from gateway.ports import DecisionPoint
 from tests.fakes_policy import PERMIT, FakeDecisionPoint, TickingClock, ask, tiny_bundle
+from tests.opa_server import opa_point, opa_tiny_bundle
 
 DENY = Deny((Reason("asked", "tiny"),), PERMIT.classification, "tester", None, PERMIT.policy)
 HOLD = Hold(
@@ -40,12 +43,16 @@ class Adapter:
         return [ask(want, place=place) for place, want in enumerate(wants)]
 
 
-@pytest.fixture(params=["embedded", "fake"])
-async def adapter(request: pytest.FixtureRequest) -> AsyncIterator[Adapter]:
+@pytest.fixture(params=["embedded", "fake", "opa"])
+async def adapter(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Adapter]:
     """Give each decision point in turn, ready to decide."""
     if request.param == "fake":
         fake = FakeDecisionPoint()
         yield Adapter(fake, fake)
+        return
+    if request.param == "opa":
+        async with opa_point(tmp_path / "bundle", opa_tiny_bundle()) as opa:
+            yield Adapter(opa)
         return
     point = EmbeddedDecisionPoint(tiny_bundle(), TickingClock(), deadline_seconds=10)
     await point.start()

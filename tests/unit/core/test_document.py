@@ -10,6 +10,7 @@ from gateway.core.approval import Approval, Situation
 from gateway.core.call import Request, ToolCall
 from gateway.core.claims import Claims
 from gateway.core.document import decision_input
+from gateway.core.session_facts import SessionFacts
 from gateway.wire import mcp
 from tests.fakes import CLAIMS
 from tests.pipeline.line import CANARY, request, tools_call
@@ -61,9 +62,33 @@ def test_a_document_is_exactly_this() -> None:
             "grant": None,
             "approval": {"id": "approval-1", "state": "pending"},
             "transaction": None,
+            "session": {
+                "calls": 0,
+                "calls_in_minute": 0,
+                "systems": [],
+                "domains_read": [],
+                "untrusted_input": False,
+            },
             "source": "192.0.2.7",
         },
     }
+
+
+def test_a_document_says_what_the_session_did() -> None:
+    """Issue: rules over session facts; the schema knows each of them."""
+    facts = SessionFacts(7, 3, frozenset({"crm"}), frozenset({"hr", "crm"}), True)
+    made = document(situation=Situation(session=facts))
+    assert made["context"]["session"] == {
+        "calls": 7,
+        "calls_in_minute": 3,
+        "systems": ["crm"],
+        "domains_read": ["crm", "hr"],
+        "untrusted_input": True,
+    }
+    VALIDATOR.validate(made)
+    for gone in made["context"]["session"]:
+        session = {name: v for name, v in made["context"]["session"].items() if name != gone}
+        assert not VALIDATOR.is_valid({**made, "context": {**made["context"], "session": session}})
 
 
 def body(**message: Any) -> bytes:

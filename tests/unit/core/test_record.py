@@ -68,7 +68,7 @@ def test_the_format_has_its_version_its_first_prev_and_its_kinds() -> None:
         "sha256:0000000000000000000000000000000000000000000000000000000000000000",
         {
             *("start", "stop", "segment", "seal", "gap", "heartbeat", "key-rotate", "archive"),
-            *("intent", "refusal", "stream-part", "outcome"),
+            *("policy.loaded", "intent", "refusal", "stream-part", "outcome"),
         },
     )
 
