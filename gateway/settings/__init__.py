@@ -7,8 +7,9 @@ file. Does not open the files it names, except itself.
 """
 
 from gateway.settings.evidence import Anchor, Evidence, Retention, Space
+from gateway.settings.policy import OPA, Policy, Signature
 from gateway.settings.server import Server, Terminator
-from gateway.settings.systems import Ledger, Policy, System
+from gateway.settings.systems import Ledger, System
 from gateway.settings.trust import (
     MAX_LIFETIME_SECONDS,
     Claimed,
@@ -22,6 +23,7 @@ from gateway.settings.whole import Settings, load
 
 __all__ = [
     "MAX_LIFETIME_SECONDS",
+    "OPA",
     "Anchor",
     "Claimed",
     "DPoP",
@@ -34,6 +36,7 @@ __all__ = [
     "Retention",
     "Server",
     "Settings",
+    "Signature",
     "Space",
     "System",
     "Terminator",

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from gateway.core.errors import SettingsError
 from gateway.settings.evidence import Evidence
+from gateway.settings.policy import Policy
 from gateway.settings.server import Server, Terminator
 from gateway.settings.systems import System
 from gateway.settings.trust import DevIssuer, Issuer, TrustDomain
@@ -157,6 +158,30 @@ def listens_on_loopback_only(server: Server, terminators: Sequence[Terminator]) 
     """Say whether no listener can be reached from another machine."""
     hosts = [listen_address(one)[0] for one in terminators if one.listen is not None]
     return server.loopback and all(map(is_loopback, hosts))
+
+
+def check_policy(policy: Policy) -> None:
+    """Check that the engine can be reached in one way, and by a safe one."""
+    if (policy.engine == "opa") != (policy.opa is not None):
+        raise SettingsError('policy.opa: needed with engine = "opa", and only with it')
+    if policy.opa is None:
+        return
+    opa = policy.opa
+    if (opa.socket is None) == (opa.url is None):
+        raise SettingsError("policy.opa: give a socket or a url")
+    if (opa.certificate is None) != (opa.key is None):
+        raise SettingsError("policy.opa: certificate and key belong together")
+    if opa.url is None:
+        if opa.ca is not None or opa.certificate is not None:
+            raise SettingsError("policy.opa: ca, certificate and key belong to `url`")
+        return
+    check_url(opa.url, "policy.opa.url")
+    if urlsplit(opa.url).path.strip("/"):
+        raise SettingsError("policy.opa.url: give scheme, host and port only, no path")
+    if opa.url.startswith("http:") and (opa.ca is not None or opa.certificate is not None):
+        raise SettingsError("policy.opa: ca, certificate and key belong to an https `url`")
+    if opa.token_file is None and opa.certificate is None:
+        raise SettingsError("policy.opa: by URL, OPA must know us: token_file, or certificate")
 
 
 def check_evidence(evidence: Evidence) -> None:

@@ -1,12 +1,12 @@
-"""`[systems.NAME]`, `[policy]`, `[ledger]`: what agents may touch, and what authority rests on.
+"""`[systems.NAME]`, `[ledger]`: what agents may touch, and where what outlives a call is kept.
 
 Does not open what it names.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from gateway.settings.kinds import Seconds
 
@@ -27,16 +27,9 @@ class System(Struct, frozen=True, forbid_unknown_fields=True):
     """Longest wait for the head of a response; a stream that has begun is not limited by it."""
 
 
-class Policy(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[policy]`: the policy bundle and the engine."""
-
-    bundle: Path
-    engine: Literal["embedded"] = "embedded"
-    deadline_ms: Annotated[int, Meta(ge=1, le=10_000)] = 250
-    processes: Annotated[int, Meta(ge=1, le=64)] = 2
-
-
 class Ledger(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[ledger]`: where approval requests are kept."""
+    """`[ledger]`: where approval requests, sessions and the policy's last revision are kept."""
 
     path: Path
+    session_idle_seconds: Seconds = 3600.0
+    """After how long without a call the facts of a workload's session are forgotten."""

@@ -14,6 +14,7 @@ from gateway.core.canonical import digest
 from gateway.core.errors import SettingsError
 from gateway.settings.agreement import (
     check_evidence,
+    check_policy,
     check_server,
     check_systems,
     check_terminators,
@@ -22,8 +23,9 @@ from gateway.settings.agreement import (
 )
 from gateway.settings.evidence import Evidence
 from gateway.settings.kinds import Name
+from gateway.settings.policy import Policy
 from gateway.settings.server import Server, Terminator
-from gateway.settings.systems import Ledger, Policy, System
+from gateway.settings.systems import Ledger, System
 from gateway.settings.trust import DevIssuer, Identity, Issuer, TrustDomain
 
 
@@ -95,5 +97,6 @@ def _check(settings: Settings) -> None:
     check_trust(settings.issuers, settings.dev_issuer, domains, loopback=loopback)
     check_server(server)
     check_terminators(terminators, server, domains)
+    check_policy(settings.policy)
     check_evidence(settings.evidence)
     check_systems(settings.systems)

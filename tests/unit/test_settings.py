@@ -88,7 +88,7 @@ def changed(table: str, line: str) -> str:
 def test_a_minimal_file_is_read_whole(write: Write, tmp_path: Path) -> None:
     """House: design §5; every default is written down here."""
     assert load(write(MINIMAL)) == Settings(
-        policy=Policy(tmp_path / "bundle", "embedded", 250, 2),
+        policy=Policy(tmp_path / "bundle", "embedded", 250, 2, None, None, None),
         evidence=Evidence(
             folder=tmp_path / "evidence",
             keys=tmp_path / "keys",
@@ -105,7 +105,7 @@ def test_a_minimal_file_is_read_whole(write: Write, tmp_path: Path) -> None:
             space=Space(20.0, 10.0, 5.0, 64 * 1024 * 1024),
             retention=None,
         ),
-        ledger=Ledger(tmp_path / "ledger.db"),
+        ledger=Ledger(tmp_path / "ledger.db", 3600.0),
         server=Server("127.0.0.1", 8080, (), (), 1024 * 1024, 10.0, 30.0, 10.0, None),
         issuers=(
             Issuer(
