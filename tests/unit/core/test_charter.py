@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from gateway.core.charter import Fault, covers, faults, system_faults
+from gateway.core.charter import Fault, covers, faults, system_faults, warnings
+from gateway.core.charter_warnings import DAY_NS, instant_ns
 from gateway.core.decision import IMPACTS
 
 Document = dict[str, Any]
@@ -22,6 +23,7 @@ def system(**changes: Any) -> Document:
             "read_order": {"effect": "read", "impacts": [], "domain": "orders"},
             "ship": {"effect": "write", "impacts": []},
             "refund": {"effect": "write", "impacts": ["payment"]},
+            "later": {"effect": "unclassified", "impacts": []},
         },
         **changes,
     }
@@ -37,7 +39,7 @@ def charter(**changes: Any) -> Document:
         "expires": "2027-11-30T00:00:00Z",
         "systems": {"shop": {"allow": [allow("list_orders", "read_*")]}},
         "approvals": [],
-        "evidence": {"capture": []},
+        "evidence": {"capture": ["arguments"]},
         "limits": {"calls_per_minute": 60},
         "task_required": False,
         **changes,
@@ -96,7 +98,7 @@ def test_member_of_another_kind_is_a_fault_and_never_an_error(member: str, value
     ("changes", "fault"),
     [
         ({"limit": {}}, ("member_unknown", "limit")),
-        ({"evidence": {"capture": [], "keep": 1}}, ("member_unknown", "evidence.keep")),
+        ({"evidence": {"capture": ["arguments"], "keep": 1}}, ("member_unknown", "evidence.keep")),
         ({"evidence": {}}, ("member_missing", "evidence.capture")),
         ({"limits": {"calls_per_minute": 0}}, ("not_positive", "limits.calls_per_minute")),
         ({"limits": {"calls_per_minute": True}}, ("not_positive", "limits.calls_per_minute")),
@@ -108,6 +110,37 @@ def test_member_of_another_kind_is_a_fault_and_never_an_error(member: str, value
         ({"expires": "2300-01-01T00:00:00Z"}, ("expires_invalid", "expires")),
         ({"environment": "production"}, ("environment_mismatch", "systems.shop")),
         ({"systems": {"mall": {"deny": "all"}}}, ("system_unknown", "systems.mall")),
+        ({"evidence": {"capture": []}}, ("capture_incomplete", "evidence.capture")),
+        ({"evidence": {"capture": ["results"]}}, ("capture_incomplete", "evidence.capture")),
+        (
+            {"evidence": {"capture": ["arguments", "tokens"]}},
+            ("capture_unknown", "evidence.capture.1"),
+        ),
+        (
+            {"limits": {"calls_per_minute": 1, "calls_per_session": 0}},
+            ("not_positive", "limits.calls_per_session"),
+        ),
+        ({"observe": {}}, ("member_missing", "observe.until")),
+        ({"observe": {"until": "soon"}}, ("until_invalid", "observe.until")),
+        (
+            {"observe": {"until": "2027-11-30T00:00:01Z"}},
+            ("observe_outlives", "observe.until"),
+        ),
+        (
+            {"observe": {"until": "2027-01-01T00:00:00Z", "high_impact": False}},
+            ("member_invalid", "observe.high_impact"),
+        ),
+        ({"deny": []}, ("member_invalid", "deny")),
+        ({"deny": "all"}, ("member_invalid", "deny")),
+        ({"deny": [{}]}, ("member_invalid", "deny.0")),
+        ({"deny": [{"tools": ["ship"], "effects": ["write"]}]}, ("deny_invalid", "deny.0")),
+        ({"deny": [{"domain": ["orders"]}]}, ("member_unknown", "deny.0.domain")),
+        ({"deny": [{"effects": ["unclassified"]}]}, ("effect_unknown", "deny.0.effects.0")),
+        ({"deny": [{"impacts": ["money"]}]}, ("impact_unknown", "deny.0.impacts.0")),
+        ({"deny": [{"domains": ["hr"]}]}, ("domain_unknown", "deny.0.domains")),
+        ({"deny": [{"tools": ["refunds"]}]}, ("tool_unknown", "deny.0.tools")),
+        ({"flows": []}, ("member_invalid", "flows")),
+        ({"hours": []}, ("member_invalid", "hours")),
         ({"systems": {"shop": {}}}, ("member_invalid", "systems.shop")),
         ({"systems": {"shop": {"deny": "some"}}}, ("member_invalid", "systems.shop.deny")),
     ],
@@ -131,6 +164,8 @@ def test_what_is_said_wrongly_is_named_with_its_place(
         (allow("list_*", effects=("read", "write")), ("wildcard_effect", "tools")),
         (allow("sh*", effects=("write",)), ("wildcard_effect", "tools")),
         (allow("ship", effects=("read",)), ("effect_mismatch", "effects")),
+        (allow("ship", effects=("write", "delete")), ("effect_unused", "effects")),
+        (allow("later"), ("tool_unclassified", "tools")),
         (allow("list_orders", arguments={}), ("member_invalid", "arguments")),
         (allow("list_orders", arguments={"n": {}}), ("member_invalid", "arguments.n")),
         (allow("list_orders", arguments={"n": 1}), ("member_invalid", "arguments.n")),
@@ -157,6 +192,14 @@ def test_allow_entry_that_says_too_little_or_too_much_is_a_fault(
         ("prefix", "", "bound_invalid"),
         ("absent", False, "bound_invalid"),
         ("required", 1, "bound_invalid"),
+        ("glob", "", "bound_invalid"),
+        ("glob", "a[b]", "glob_not_portable"),
+        ("regex", 5, "bound_invalid"),
+        ("regex", "[0-9]+", "regex_not_anchored"),
+        ("regex", "^[0-9]+", "regex_not_anchored"),
+        ("regex", "^(?i)a$", "regex_not_portable"),
+        ("cidr", "10.0.0.1/8", "cidr_invalid"),
+        ("cidr", [], "member_invalid"),
     ],
 )
 def test_bound_that_the_rules_would_not_keep_is_a_fault(
@@ -178,6 +221,10 @@ def test_bound_that_the_rules_would_not_keep_is_a_fault(
         ("gte", -1),
         ("in", [None]),
         ("prefix", "a/"),
+        ("glob", "invoices/**"),
+        ("regex", "^[0-9]+$"),
+        ("cidr", "10.0.0.0/8"),
+        ("cidr", ["10.0.0.0/8", "2001:db8::/32"]),
         ("absent", True),
         ("required", True),
     ],
@@ -197,11 +244,11 @@ REFUND = on_shop(allow("refund", effects=("write",)))
         ([approval(impacts=["payment"])], []),
         ([approval(tools=["refund"])], []),
         ([approval(tools=["ref*"], impacts=["payment"])], []),
-        ([], [("approver_missing", "systems.shop")]),
-        ([approval(impacts=["deletion"])], [("approver_missing", "systems.shop")]),
+        ([], [("approver_missing", "systems.shop.allow.0")]),
+        ([approval(impacts=["deletion"])], [("approver_missing", "systems.shop.allow.0")]),
         (
             [approval(impacts=["payment"]), approval(tools=["refund"], count=2)],
-            [("approval_ambiguous", "systems.shop")],
+            [("approval_ambiguous", "systems.shop.allow.0")],
         ),
         ([approval(impacts=["payment"], count=0)], [("not_positive", "approvals.0.count")]),
         (
@@ -249,7 +296,7 @@ def test_all_faults_are_told_at_once() -> None:
     assert found(document) == [
         ("member_invalid", "owner"),
         ("expires_invalid", "expires"),
-        ("approver_missing", "systems.shop"),
+        ("approver_missing", "systems.shop.allow.0"),
     ]
 
 
@@ -258,7 +305,7 @@ def test_fault_is_one_sentence_for_a_person() -> None:
     document = charter()
     del document["owner"]
     assert faults(document, {"shop": system()}) == [
-        Fault("member_missing", "owner", "`owner` is missing.")
+        Fault("member_missing", ("owner",), "`owner` is missing; say who answers for the agent.")
     ]
 
 
@@ -305,6 +352,9 @@ def test_each_member_of_a_system_must_be_said(member: str) -> None:
     ("changes", "code", "where"),
     [
         ({"protocol": "smtp"}, "protocol_unknown", "protocol"),
+        ({"untrusted": "yes"}, "member_invalid", "untrusted"),
+        ({"annotations_trusted": 1}, "member_invalid", "annotations_trusted"),
+        ({"trusted": True}, "member_unknown", "trusted"),
         ({"tools": {}}, "member_invalid", "tools"),
         ({"tools": ["x"]}, "member_invalid", "tools"),
         ({"tools": {"x": {"effect": "read"}}}, "member_missing", "tools.x.impacts"),
@@ -380,3 +430,244 @@ def test_values_are_marked_by_json_pointers(redact: Any) -> None:
 def test_mark_that_would_redact_nothing_is_a_fault(redact: Any, code: str, where: str) -> None:
     """House: a misspelt mark would write a secret into evidence, without anybody noticing."""
     assert marked(redact) == [(code, where)]
+
+
+READ = {"effect": "read", "impacts": []}
+
+
+@pytest.mark.parametrize(
+    ("tool", "code", "where"),
+    [
+        ({"effect": "unclassified", "impacts": ["payment"]}, "unclassified_impact", "impacts"),
+        ({**READ, "domain": ""}, "member_invalid", "domain"),
+        ({**READ, "outward": "yes"}, "member_invalid", "outward"),
+        ({**READ, "untrusted": 0}, "member_invalid", "untrusted"),
+        ({**READ, "observable": None}, "member_invalid", "observable"),
+        ({**READ, "operation": "GET /x"}, "operation_unexpected", "operation"),
+        ({**READ, "checks": {}}, "member_invalid", "checks"),
+        ({**READ, "checks": {"virus": "block"}}, "check_unknown", "checks.virus"),
+        ({**READ, "checks": {"size": "ignore"}}, "check_action_unknown", "checks.size"),
+    ],
+)
+def test_tool_that_is_classified_wrongly_is_a_fault(tool: Document, code: str, where: str) -> None:
+    """A call is classified by the catalogue alone."""
+    found = system_faults(system(tools={"x": tool}))
+    assert [(fault.code, fault.where) for fault in found] == [(code, f"tools.x.{where}")]
+
+
+@pytest.mark.parametrize(
+    ("operations", "expected"),
+    [
+        ({"x": "GET /orders/{id}", "y": "POST /orders"}, []),
+        ({"x": None}, [("member_missing", "tools.x.operation")]),
+        ({"x": "get /orders"}, [("operation_invalid", "tools.x.operation")]),
+        ({"x": "GET orders"}, [("operation_invalid", "tools.x.operation")]),
+        ({"x": "GET /a", "y": "GET /a"}, [("operation_twice", "tools.y.operation")]),
+    ],
+)
+def test_tool_of_an_http_system_is_one_request(
+    operations: dict[str, str | None], expected: list[tuple[str, str]]
+) -> None:
+    """Issue: effect and impacts per tool or HTTP operation."""
+    tools = {
+        name: {**READ, **({"operation": operation} if operation else {})}
+        for name, operation in operations.items()
+    }
+    found = system_faults(system(protocol="http", tools=tools))
+    assert [(fault.code, fault.where) for fault in found] == expected
+
+
+FLOW = {"after": {"untrusted_input": True}, "to": {"effects": ["write"]}, "deny": True}
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"after": {}}, ("member_invalid", "after")),
+        ({"to": {}}, ("member_invalid", "to")),
+        ({"after": {"untrusted_input": False}}, ("member_invalid", "after.untrusted_input")),
+        ({"after": {"domains": ["hr"]}}, ("domain_unknown", "after.domains")),
+        ({"to": {"domains": ["hr"]}}, ("domain_unknown", "to.domains")),
+        ({"to": {"tools": ["shop_*"]}}, ("tool_unknown", "to.tools")),
+        ({"to": {"outward": 1}}, ("member_invalid", "to.outward")),
+        ({"to": {"effects": ["peek"]}}, ("effect_unknown", "to.effects.0")),
+        ({"deny": False}, ("member_invalid", "deny")),
+        ({"approval": approval()}, ("flow_invalid", "")),
+    ],
+)
+def test_flow_that_would_never_be_set_off_or_end_is_a_fault(
+    changes: Document, fault: tuple[str, str]
+) -> None:
+    """A flow says after what, about what, and how it ends."""
+    code, where = fault
+    path = f"flows.0.{where}" if where else "flows.0"
+    assert found(charter(flows=[{**FLOW, **changes}])) == [(code, path)]
+
+
+def test_flow_may_hold_instead_of_denying() -> None:
+    """Issue: outward or write effects need approval, or are denied."""
+    holds = {"after": {"domains": ["sales"]}, "to": {"outward": True}, "approval": approval()}
+    assert found(charter(flows=[FLOW, holds])) == []
+
+
+@pytest.mark.parametrize(
+    ("window", "fault"),
+    [
+        ({}, None),
+        ({"from": "00:00", "to": "24:00"}, None),
+        ({"days": []}, ("member_invalid", "days")),
+        ({"days": ["monday"]}, ("day_unknown", "days.0")),
+        ({"from": "8:00"}, ("hours_invalid", "from")),
+        ({"from": "24:00"}, ("hours_invalid", "from")),
+        ({"from": 800}, ("hours_invalid", "from")),
+        ({"to": "24:01"}, ("hours_invalid", "to")),
+        ({"to": "18:60"}, ("hours_invalid", "to")),
+        ({"to": "08:00"}, ("hours_backwards", "")),
+        ({"from": "22:00", "to": "06:00"}, ("hours_backwards", "")),
+    ],
+)
+def test_window_that_is_empty_or_backwards_is_a_fault(
+    window: Document, fault: tuple[str, str] | None
+) -> None:
+    """A window that nothing fits into would deny for ever, or be misread as the night."""
+    said = {"days": ["mon"], "from": "08:00", "to": "18:00", **window}
+    expected = [] if fault is None else [(fault[0], ".".join(filter(None, ("hours.0", fault[1]))))]
+    assert found(charter(hours=[said])) == expected
+
+
+@pytest.mark.parametrize("member", ["count", "expires_seconds"])
+def test_approval_that_no_answer_can_carry_is_a_fault(member: str) -> None:
+    """The reader of decisions refuses counts and spans beyond a year."""
+    asked = approval(impacts=["payment"], **{member: 366 * 24 * 3600 + 1})
+    assert found(charter(systems=REFUND, approvals=[asked])) == [
+        ("not_positive", f"approvals.0.{member}")
+    ]
+
+
+@pytest.mark.parametrize("kind", ["impacts", "effects", "domains", "tools"])
+def test_denial_for_every_system_takes_tools_out_of_reach(kind: str) -> None:
+    """Explicit deny wins, so what it takes away needs no approver."""
+    named = {"impacts": "payment", "effects": "write", "domains": "sales", "tools": "ref*"}
+    assert found(charter(systems=REFUND, deny=[{kind: [named[kind]]}])) == []
+
+
+def test_fault_as_data_holds_its_place_for_people() -> None:
+    """The policy's data and `--json` say the same of a fault."""
+    fault = Fault("x", ("systems", "shop", "allow", "0"), "is wrong")
+    assert fault.as_data() == {"code": "x", "where": "systems.shop.allow.0", "sentence": "is wrong"}
+
+
+# --- warnings ---
+
+EXPIRES_NS = instant_ns("2027-11-30T00:00:00Z")
+
+
+def warned(document: Document, now_ns: int = EXPIRES_NS - 100 * DAY_NS) -> list[str]:
+    """Return the code of each warning."""
+    return [warning.code for warning in warnings(document, {"shop": system()}, now_ns)]
+
+
+@pytest.mark.parametrize(
+    ("left_ns", "expected"),
+    [
+        (30 * DAY_NS + 1, []),
+        (30 * DAY_NS, ["expires_soon"]),
+        (1, ["expires_soon"]),
+        (0, ["expired"]),
+        (-DAY_NS, ["expired"]),
+    ],
+)
+def test_expiry_is_told_thirty_days_before_and_for_ever_after(
+    left_ns: int, expected: list[str]
+) -> None:
+    """A charter ends at its instant, as in the rule `charter_current`."""
+    assert warned(charter(), EXPIRES_NS - left_ns) == expected
+
+
+@pytest.mark.parametrize(("left_ns", "expected"), [(1, ["observing"]), (0, []), (-1, [])])
+def test_observing_is_told_while_it_lasts(left_ns: int, expected: list[str]) -> None:
+    """Observe mode is loud."""
+    until = "2027-01-01T00:00:00Z"
+    assert warned(charter(observe={"until": until}), instant_ns(until) - left_ns) == expected
+
+
+def test_complete_charter_warns_of_nothing() -> None:
+    """A warning that is always there is never read."""
+    complete = charter(systems=REFUND, approvals=[approval(impacts=["payment"])])
+    assert warned(complete) == []
+
+
+def test_charter_with_faults_still_tells_its_time() -> None:
+    """What faults do not hide is told at once."""
+    assert warned(charter(owner=""), EXPIRES_NS) == ["expired"]
+    assert warned(charter(expires="soon"), EXPIRES_NS) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"approvals": [approval(impacts=["payment"])]}, ["approval_unused"]),
+        ({"systems": on_shop(allow("ship", effects=("write",)), deny="all")}, ["allow_denied"]),
+        (
+            {"systems": on_shop(allow("list_orders", arguments={"n": {"gte": 2, "lte": 1}}))},
+            ["bounds_impossible"],
+        ),
+        (
+            {"systems": on_shop(allow("list_orders", arguments={"n": {"absent": True, "eq": 1}}))},
+            ["bounds_impossible"],
+        ),
+        (
+            {"systems": on_shop(allow("list_orders", arguments={"n": {"eq": 1, "in": [2]}}))},
+            ["bounds_impossible"],
+        ),
+        (
+            {
+                "systems": REFUND,
+                "approvals": [approval(impacts=["payment"])],
+                "flows": [
+                    {
+                        "after": {"untrusted_input": True},
+                        "to": {"effects": ["write"]},
+                        "approval": approval(count=2),
+                    }
+                ],
+            },
+            ["flow_approval_differs"],
+        ),
+    ],
+)
+def test_what_is_there_for_nothing_is_told(changes: Document, expected: list[str]) -> None:
+    """It denies nothing and allows nothing, and somebody meant it to."""
+    assert warned(charter(**changes)) == expected
+
+
+@pytest.mark.parametrize(
+    ("flows", "expected"),
+    [
+        ([], ["untrusted_unguarded"]),
+        ([FLOW], []),
+        ([{**FLOW, "to": {"tools": ["list_orders"]}}], ["untrusted_unguarded"]),
+        ([{**FLOW, "after": {"domains": ["sales"]}}], ["untrusted_unguarded"]),
+    ],
+)
+def test_words_of_strangers_before_a_write_want_a_flow(
+    flows: list[Document], expected: list[str]
+) -> None:
+    """Taint flow: what strangers wrote may steer what the agent writes."""
+    shop = system()
+    shop["tools"]["list_orders"]["untrusted"] = True
+    document = charter(
+        systems=on_shop(allow("list_orders"), allow("ship", effects=("write",))),
+        **({"flows": flows} if flows else {}),
+    )
+    told = warnings(document, {"shop": shop}, EXPIRES_NS - 100 * DAY_NS)
+    assert [warning.code for warning in told] == expected
+
+
+def test_execution_that_nobody_approves_is_told() -> None:
+    """It is of high impact by its nature, whatever the catalogue says that it risks."""
+    shop = system()
+    shop["tools"]["run"] = {"effect": "execute", "impacts": []}
+    document = charter(systems=on_shop(allow("run", effects=("execute",))))
+    told = warnings(document, {"shop": shop}, EXPIRES_NS - 100 * DAY_NS)
+    assert [warning.code for warning in told] == ["execute_unapproved"]
