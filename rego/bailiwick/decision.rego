@@ -3,11 +3,15 @@
 # description: |
 #   One total document for every input: deny overrides hold overrides permit, and what no rule
 #   permits is denied. Every package under `bailiwick.rules` takes part with the sets it has: `deny`,
-#   `hold` and `permit` of reason codes, and `obligations` of a hold.
+#   `hold` and `permit` of reason codes. While a charter observes, some of what is denied or held goes
+#   on, and the document says what it would have been.
 # scope: package
 package bailiwick
 
+import data.bailiwick.approvals
+import data.bailiwick.catalogue
 import data.bailiwick.facts
+import data.bailiwick.terms.observation
 
 # METADATA
 # title: The decision document
@@ -23,65 +27,77 @@ default decision := {
 
 decision := {
 	"effect": effect,
-	"reasons": sort(reasons[effect]),
-	"obligations": [obligation | some obligation in obligations; effect == "hold"],
-	"class": class,
+	"reasons": sort(reasons[verdict]),
+	"obligations": sort(obligations),
+	"class": catalogue.class,
 	"charter": facts.charter_id,
 	"grant": null,
 }
 
-default effect := "deny"
+# What the rules say, observed or not.
+default verdict := "deny"
 
 # A hold is a permit that waits for a person, so it needs a rule that permits as well.
-effect := "hold" if {
+verdict := "hold" if {
 	count(denials) == 0
 	count(holds) > 0
 	count(permits) > 0
 }
 
-effect := "permit" if {
+verdict := "permit" if {
 	count(denials) == 0
 	count(holds) == 0
 	count(permits) > 0
 }
 
+effect := "permit" if let_through
+
+effect := verdict if not let_through
+
+let_through if {
+	facts.observing
+	observation.lets_through({denial.code | some denial in reasons[verdict]; verdict == "deny"})
+}
+
 reasons := {"deny": (denials | unmatched), "hold": holds, "permit": permits}
 
-denials := {reason(name, code) | some name; some code in data.bailiwick.rules[name].deny}
+denials := {reason(name, code) | some name, rule in spoken; some code in rule.deny}
 
-holds := {reason(name, code) | some name; some code in data.bailiwick.rules[name].hold}
+holds := {reason(name, code) | some name, rule in spoken; some code in rule.hold}
 
-permits := {reason(name, code) | some name; some code in data.bailiwick.rules[name].permit}
+permits := {reason(name, code) | some name, rule in spoken; some code in rule.permit}
+
+spoken := data.bailiwick.rules
 
 # Said of a denial that no rule explains: then no rule permitted.
 unmatched := {{"code": "no_matching_rule", "rule": "bailiwick.decision"} |
 	count(denials) == 0
 }
 
-obligations := {obligation |
-	some name
-	some obligation in data.bailiwick.rules[name].obligations
-}
-
 reason(name, code) := {"code": code, "rule": concat(".", ["bailiwick.rules", name])}
 
-# What the operator's catalogue says this call is; null when it says nothing.
-default class := null
-
-class := {
-	"effect": facts.tool.effect,
-	"impacts": sort(facts.tool.impacts),
-	"domain": object.get(facts.tool, "domain", facts.system.domain),
-	"environment": facts.system.environment,
-} if {
-	facts.has_tool
+obligations contains approval if {
+	effect == "hold"
+	some approval in (approvals.of_charter | approvals.of_flows)
 }
 
-class := {
-	"effect": "read",
-	"impacts": [],
-	"domain": facts.system.domain,
-	"environment": facts.system.environment,
-} if {
-	facts.is_protocol_call
+obligations contains {"type": "observe", "effect": verdict} if facts.observing
+
+obligations contains {"type": "omit_results"} if {
+	effect == "permit"
+	not captures_results
+}
+
+captures_results if "results" in facts.charter.evidence.capture
+
+# Whatever is not plainly said to be trusted is not.
+obligations contains {"type": "untrusted_input"} if {
+	effect == "permit"
+	catalogue.has_tool
+	object.get(catalogue.tool, "untrusted", object.get(catalogue.system, "untrusted", false)) != false
+}
+
+obligations contains {"type": "check", "name": name, "action": action} if {
+	effect == "permit"
+	some name, action in catalogue.tool.checks
 }

@@ -51,7 +51,7 @@ test_fail_deny_overrides_hold if {
 test_fail_deny_overrides_permit if {
 	asked("read_secret", {}) == object.union(permitted, {
 		"effect": "deny",
-		"reasons": [reason("tool_allowed", "tool_denied")],
+		"reasons": [reason("denied", "tool_denied")],
 	})
 }
 

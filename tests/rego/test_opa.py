@@ -1,41 +1,25 @@
 """The bundle under OPA itself: format, strict check, its tests, and the same decisions."""
 
 import json
-import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.rego.test_decisions import BUNDLE, CASES
+from tests.opa_binary import opa_binary
+from tests.rego.cases import CASES
+from tests.rego.worlds import BUNDLE, WORLDS
 
 ROOT = Path(__file__).parents[2]
 REGO = ROOT / "rego"
 BOUND_SECONDS = 60
 
 
-def find_opa() -> str | None:
-    """Return the path of the OPA executable, if there is one."""
-    local = ROOT / ".tools" / "bin" / "opa"
-    return (
-        os.environ.get("OPA_BIN")
-        or shutil.which("opa")
-        or (str(local) if local.is_file() else None)
-    )
-
-
 @pytest.fixture(scope="module")
 def opa() -> str:
     """Return OPA's path; without it skip, except where every check must have run."""
-    found = find_opa()
-    if found is None:
-        missing = "no OPA in OPA_BIN, on PATH or in .tools/bin/opa; `make opa` installs it"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return found
+    return opa_binary()
 
 
 def run(opa: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -50,7 +34,13 @@ def run(opa: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     [
         ("fmt", "--fail", "--list", str(REGO)),
         ("check", "--strict", "--bundle", str(REGO)),
-        ("check", "--strict", "--bundle", str(REGO), "--schema", str(REGO / "schemas/input.json")),
+        (
+            "check",
+            "--strict",
+            str(REGO / "bailiwick"),
+            "--schema",
+            str(REGO / "schemas/input.json"),
+        ),
         ("test", "--bundle", str(REGO)),
     ],
     ids=["formatted", "strict", "by its input schema", "tests"],
@@ -75,17 +65,42 @@ def test_every_rego_test_is_run_by_opa(opa: str) -> None:
     assert [result["name"] for result in results if result.get("fail")] == []
 
 
+def test_every_rule_is_reached_by_a_rego_test(opa: str) -> None:
+    """House: a rule that no test reaches could be deleted unseen."""
+    rules = str(REGO / "bailiwick")
+    covered = run(opa, "test", "--coverage", "--threshold", "98", rules)
+    assert covered.returncode == 0, covered.stderr
+
+
+def evaluated(opa: str, folder: Path, data: dict[str, Any], query: str) -> Any:
+    """Return what a query over the bundle's rules and this data gives, builtin errors strict."""
+    for path, source in BUNDLE.policies:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(source, "utf-8")
+    (folder / "data.json").write_text(json.dumps(data), "utf-8")
+    strict = ("eval", "--strict-builtin-errors", "--format", "raw", "--data", str(folder))
+    done = run(opa, *strict, query)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
 def test_opa_decides_the_table_as_the_embedded_engine_does(opa: str, tmp_path: Path) -> None:
     """One decision table through every engine, builtin errors strict (house)."""
-    for path, source in BUNDLE.policies:
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(source, "utf-8")
-    cases = [case.document for case in CASES]
-    data = {**json.loads(BUNDLE.data), "cases": cases}
-    (tmp_path / "data.json").write_text(json.dumps(data), "utf-8")
+    data = {**json.loads(BUNDLE.data), "cases": [case.document for case in CASES]}
     query = "[d | some c in data.cases; d := data.bailiwick.decision with input as c]"
-    done = run(
-        opa, "eval", "--strict-builtin-errors", "--format", "raw", "--data", str(tmp_path), query
+    assert evaluated(opa, tmp_path, data, query) == [case.expected for case in CASES]
+
+
+def test_opa_decides_the_table_of_other_charters_as_well(opa: str, tmp_path: Path) -> None:
+    """One decision table through every engine, as above."""
+    parts = ("charters", "subjects", "systems")
+    worlds = [
+        [world.document, *(json.loads(world.data)[part] for part in parts)] for world in WORLDS
+    ]
+    changed = " ".join(f"with data.{part} as {part}" for part in parts)
+    query = (
+        f"[d | some [asked, {', '.join(parts)}] in data.worlds; "
+        f"d := data.bailiwick.decision with input as asked {changed}]"
     )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == [case.expected for case in CASES]
+    answers = evaluated(opa, tmp_path, {"worlds": worlds}, query)
+    assert answers == [world.expected for world in WORLDS]

@@ -1,112 +1,79 @@
 # METADATA
-# title: What the rules know about the call
+# title: What the rules know about the agent
 # description: |
-#   The charter, the system and the tool that the input names, found in the bundle. Each name has a
-#   default, so that a rule about something missing denies instead of being skipped.
+#   The charter of the subject, and what it says about the system that the call is for. Each name has
+#   a default, so that a rule about something missing denies instead of being skipped.
 # scope: package
 package bailiwick.facts
 
+import data.bailiwick.catalogue
+import data.bailiwick.terms.tool
+
+# The id of the charter that the bundle gives the subject.
+default given := null
+
+given := data.subjects[input.subject.id]
+
+default found := null
+
+found := data.charters[given]
+
 default charter_id := null
 
-charter_id := id if {
-	id := data.subjects[input.subject.id]
-	is_object(data.charters[id])
-}
-
-default subject_known := false
-
-subject_known if is_string(data.subjects[input.subject.id])
-
-default has_charter := false
-
-has_charter if is_string(charter_id)
+charter_id := given if is_object(found)
 
 default charter_complete := false
 
-charter_complete if data.charters[charter_id].faults == []
+charter_complete if found.faults == []
 
 default charter := {}
 
 # Of an incomplete charter nothing is read, as its members may be of any kind.
-charter := data.charters[charter_id] if charter_complete
+charter := found if charter_complete
 
-default system := {}
+default charter_current := false
 
-system := data.systems[input.resource.system]
+# Reached only with a complete charter, whose `expires` is known to be readable.
+charter_current if {
+	is_number(input.context.time)
+	time.parse_rfc3339_ns(charter.expires) > input.context.time
+}
 
-default has_system := false
+default observing := false
 
-has_system if is_object(data.systems[input.resource.system])
+# For some time only; an expired charter observes nothing.
+observing if {
+	is_string(charter.observe.until)
+	charter_current
+	time.parse_rfc3339_ns(charter.observe.until) > input.context.time
+}
 
 default bounds := {}
 
 # What the charter says about the system that the call is for.
-bounds := charter.systems[input.resource.system]
-
-default system_allowed := false
-
-system_allowed if {
-	has_system
-	count(bounds.allow) > 0
-	not system_denied
+bounds := said if {
+	said := charter.systems[input.resource.system]
+	is_object(said)
 }
 
 default system_denied := false
 
 system_denied if bounds.deny == "all"
 
-default is_tool_call := false
+default system_allowed := false
 
-is_tool_call if {
-	input.action.protocol == "mcp"
-	input.action.name == "tools/call"
-	input.resource.type == "tool"
-}
-
-default is_protocol_call := false
-
-# What the protocol needs to run at all: it touches no tool and reads no content.
-is_protocol_call if {
-	input.action.protocol == "mcp"
-	input.action.name in protocol_methods
-}
-
-protocol_methods := {
-	"initialize", "ping", "server/discover", "logging/setLevel",
-	"notifications/initialized", "notifications/cancelled",
-	"notifications/progress", "notifications/roots/list_changed",
-	"tools/list", "resources/list", "resources/templates/list", "prompts/list",
-	"stream/open", "session/end", "response",
-}
-
-default tool := {}
-
-tool := system.tools[input.resource.name] if is_tool_call
-
-default has_tool := false
-
-has_tool if {
-	is_string(tool.effect)
-	is_array(tool.impacts)
+system_allowed if {
+	catalogue.has_system
+	is_array(bounds.allow)
+	bounds.allow != []
+	not system_denied
 }
 
 # Allow entries of the charter that cover the tool and what it does.
 covering := [entry |
-	has_tool
+	catalogue.has_tool
+	is_array(bounds.allow)
 	some entry in bounds.allow
-	covers_tool(entry)
-	tool.effect in entry.effects
+	catalogue.tool.effect in entry.effects
+	tool.covered(entry.tools)
 ]
-
-# A pattern is a tool's name, or its beginning and `*`.
-covers_tool(entry) if {
-	some pattern in entry.tools
-	covers(pattern, input.resource.name)
-}
-
-covers(pattern, name) if pattern == name
-
-covers(pattern, name) if {
-	endswith(pattern, "*")
-	startswith(name, trim_suffix(pattern, "*"))
-}

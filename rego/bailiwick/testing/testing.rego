@@ -23,6 +23,8 @@ charter := {
 		"deny": [{"tools": ["read_secret"]}],
 	}},
 	"approvals": [{"impacts": ["payment"], "approvers": "leads", "count": 1, "expires_seconds": 60}],
+	"evidence": {"capture": ["arguments", "results"]},
+	"limits": {"calls_per_minute": 60},
 	"task_required": false,
 	"faults": [],
 }
@@ -36,7 +38,10 @@ systems := {"shop": {
 		"read_order": {"effect": "read", "impacts": [], "domain": "orders"},
 		"read_secret": {"effect": "read", "impacts": []},
 		"refund": {"effect": "write", "impacts": ["payment"]},
-		"ship": {"effect": "write", "impacts": []},
+		"ship": {"effect": "write", "impacts": [], "outward": true},
+		"purge": {"effect": "delete", "impacts": ["deletion"], "domain": "orders", "observable": true},
+		"run": {"effect": "execute", "impacts": []},
+		"draft": {"effect": "unclassified", "impacts": []},
 	},
 }}
 
@@ -52,6 +57,17 @@ bounded(bounds) := {"tester": json.patch(charter, [{
 	"value": bounds,
 }])}
 
+session := {
+	"calls": 1,
+	"calls_in_minute": 1,
+	"systems": [],
+	"domains_read": [],
+	"untrusted_input": false,
+}
+
+# The call of a tool, with members of the session replaced.
+tool_call_after(name, changes) := object.union(tool_call(name, {}), {"context": {"session": changes}})
+
 tool_call(name, arguments) := {
 	"version": "1",
 	"subject": {
@@ -64,7 +80,7 @@ tool_call(name, arguments) := {
 	},
 	"action": {"name": "tools/call", "protocol": "mcp"},
 	"resource": {"type": "tool", "system": "shop", "name": name, "arguments": arguments},
-	"context": {"time": now, "call_id": "call-1", "task": null},
+	"context": {"time": now, "call_id": "call-1", "task": null, "session": session},
 }
 
 method(name) := object.union(tool_call("", {}), {

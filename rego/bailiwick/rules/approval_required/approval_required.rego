@@ -3,10 +3,11 @@
 # description: |
 #   A tool that falls under an entry of the charter's `approvals` is held for the people named there,
 #   and a tool with a high impact that falls under none is denied. A call is held for one answer: when
-#   the entries that fit it differ, it is denied. A pending approval does not lift the hold.
+#   the approvals that it needs differ, it is denied. A pending approval does not lift the hold.
 # scope: package
 package bailiwick.rules.approval_required
 
+import data.bailiwick.approvals
 import data.bailiwick.facts
 
 # METADATA
@@ -15,51 +16,17 @@ import data.bailiwick.facts
 #   code: approver_missing
 deny contains "approver_missing" if {
 	count(facts.covering) > 0
-	not every_impact_has_approver
+	not approvals.sufficient
 }
 
 # METADATA
 # title: The charter asks for more than one approval
 # custom:
 #   code: approval_ambiguous
-deny contains "approval_ambiguous" if count(obligations) > 1
+deny contains "approval_ambiguous" if count(approvals.of_charter | approvals.of_flows) > 1
 
 # METADATA
 # title: A person must approve this call
 # custom:
 #   code: approval_required
-hold contains "approval_required" if count(obligations) > 0
-
-obligations contains {
-	"type": "approval",
-	"approvers": entry.approvers,
-	"count": entry.count,
-	"expires_seconds": entry.expires_seconds,
-} if {
-	facts.has_tool
-	some entry in facts.charter.approvals
-	fits(entry)
-}
-
-fits(entry) if facts.covers_tool(entry)
-
-fits(entry) if {
-	some impact in facts.tool.impacts
-	impact in entry.impacts
-}
-
-every_impact_has_approver if {
-	every impact in facts.tool.impacts {
-		has_approver(impact)
-	}
-}
-
-has_approver(impact) if {
-	some entry in facts.charter.approvals
-	impact in entry.impacts
-}
-
-has_approver(_) if {
-	some entry in facts.charter.approvals
-	facts.covers_tool(entry)
-}
+hold contains "approval_required" if count(approvals.of_charter) > 0

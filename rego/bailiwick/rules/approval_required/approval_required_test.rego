@@ -1,16 +1,17 @@
 package bailiwick.tests.approval_required
 
+import data.bailiwick.approvals
 import data.bailiwick.rules.approval_required as rule
 import data.bailiwick.testing
 
-answer(tool, approvals) := result if {
+answer(tool, entries) := result if {
 	result := {
 		"deny": rule.deny,
 		"hold": rule.hold,
-		"obligations": rule.obligations,
+		"obligations": approvals.of_charter,
 	} with input as testing.tool_call(tool, {"amount": 1})
 		with data.subjects as testing.subjects
-		with data.charters as testing.charters({"approvals": approvals})
+		with data.charters as testing.charters({"approvals": entries})
 		with data.systems as testing.systems
 }
 
@@ -70,4 +71,49 @@ test_fail_two_different_answers if {
 		asks({"tools": ["refund"]}, object.union(leads, {"count": 2})),
 	]
 	answer("refund", both).deny == {"approval_ambiguous"}
+}
+
+test_fail_flow_asks_somebody_else if {
+	flow := {"after": {"domains": ["hr"]}, "to": {"tools": ["refund"]}, "approval": object.union(leads, {"approvers": "hr"})}
+	both := rule.deny with input as testing.tool_call_after("refund", {"domains_read": ["hr"]})
+		with data.subjects as testing.subjects
+		with data.charters as testing.charters({"flows": [flow]})
+		with data.systems as testing.systems
+	both == {"approval_ambiguous"}
+}
+
+test_fail_flows_that_differ_beside_one_that_denies if {
+	to_ship := {"after": {"domains": ["hr"]}, "to": {"tools": ["list_orders"]}}
+	flows := [
+		object.union(to_ship, {"approval": leads}),
+		object.union(to_ship, {"deny": true}),
+		object.union(to_ship, {"approval": object.union(leads, {"count": 2})}),
+	]
+	said := rule.deny with input as testing.tool_call_after("list_orders", {"domains_read": ["hr"]})
+		with data.subjects as testing.subjects
+		with data.charters as testing.charters({"flows": flows})
+		with data.systems as testing.systems
+	said == {"approval_ambiguous"}
+}
+
+test_fail_entry_that_asks_nobody if {
+	every entry in [
+		null, "leads", {}, leads,
+		asks({"impacts": "payment"}, leads), asks({"impacts": []}, leads), asks({"impacts": ["bribe"]}, leads),
+		asks({"tools": "refund"}, leads), asks({"tools": [1]}, leads), asks({"tools": [""]}, leads),
+		asks({"tools": ["refund"], "impacts": null}, leads),
+		asks({"tools": ["refund"]}, {"approvers": "", "count": 1, "expires_seconds": 60}),
+		asks({"tools": ["refund"]}, {"approvers": ["leads"], "count": 1, "expires_seconds": 60}),
+		asks({"tools": ["refund"]}, {"approvers": "leads", "count": 0, "expires_seconds": 60}),
+		asks({"tools": ["refund"]}, {"approvers": "leads", "count": "1", "expires_seconds": 60}),
+		asks({"tools": ["refund"]}, {"approvers": "leads", "count": 1}),
+	] {
+		"approver_missing" in answer("list_orders", [entry]).deny
+	}
+}
+
+test_fail_approvals_are_no_list if {
+	every entries in [null, {}, {"tools": ["refund"]}, 1] {
+		answer("list_orders", entries).deny == {"approver_missing"}
+	}
 }

@@ -98,3 +98,11 @@ test_fail_bounds_are_no_object if {
 		answer(bounds, {"amount": 1}) == broken
 	}
 }
+
+test_fail_arguments_are_no_object if {
+	every arguments in [null, [], "x", 1] {
+		every bound in [{"absent": true}, {"required": true}, {"eq": 1}] {
+			answer({"amount": bound}, arguments) == broken
+		}
+	}
+}

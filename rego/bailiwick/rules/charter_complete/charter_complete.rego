@@ -13,8 +13,8 @@ import data.bailiwick.facts
 # custom:
 #   code: charter_missing
 deny contains "charter_missing" if {
-	facts.subject_known
-	not facts.has_charter
+	is_string(facts.given)
+	facts.charter_id == null
 }
 
 # METADATA
@@ -22,6 +22,6 @@ deny contains "charter_missing" if {
 # custom:
 #   code: charter_incomplete
 deny contains "charter_incomplete" if {
-	facts.has_charter
+	facts.charter_id != null
 	not facts.charter_complete
 }

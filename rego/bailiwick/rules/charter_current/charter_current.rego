@@ -14,11 +14,5 @@ import data.bailiwick.facts
 #   code: charter_expired
 deny contains "charter_expired" if {
 	facts.charter_complete
-	not current
-}
-
-# Reached only with a complete charter, whose `expires` is known to be readable.
-current if {
-	is_number(input.context.time)
-	time.parse_rfc3339_ns(facts.charter.expires) > input.context.time
+	not facts.charter_current
 }

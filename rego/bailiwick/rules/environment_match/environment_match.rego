@@ -4,6 +4,7 @@
 # scope: package
 package bailiwick.rules.environment_match
 
+import data.bailiwick.catalogue
 import data.bailiwick.facts
 
 # METADATA
@@ -12,6 +13,6 @@ import data.bailiwick.facts
 #   code: environment_mismatch
 deny contains "environment_mismatch" if {
 	facts.charter_complete
-	facts.has_system
-	not facts.charter.environment == facts.system.environment
+	catalogue.has_system
+	not facts.charter.environment == catalogue.system.environment
 }

@@ -13,41 +13,34 @@ package bailiwick.rules.input_complete
 deny contains "input_incomplete" if not complete
 
 complete if {
-	subject_complete
-	action_complete
-	resource_complete
-	context_complete
-}
-
-subject_complete if {
-	every member in ["id", "type", "issuer", "proof"] {
-		is_text(input.subject[member])
+	every text in [
+		input.subject.id, input.subject.type, input.subject.issuer, input.subject.proof,
+		input.action.name, input.action.protocol,
+		input.resource.type, input.resource.system,
+		input.context.call_id,
+	] {
+		is_string(text)
+		text != ""
 	}
 
 	# A rule that looks for a flag would find none where there are no flags at all.
 	is_array(input.subject.flags)
 	is_array(input.subject.scopes)
-}
 
-action_complete if {
-	is_text(input.action.name)
-	is_text(input.action.protocol)
-}
-
-# The name is empty when the call is for the server itself.
-resource_complete if {
-	is_text(input.resource.type)
-	is_text(input.resource.system)
+	# The name is empty when the call is for the server itself.
 	is_string(input.resource.name)
 	is_object(input.resource.arguments)
-}
-
-context_complete if {
 	is_number(input.context.time)
-	is_text(input.context.call_id)
+	session_complete
 }
 
-is_text(value) if {
-	is_string(value)
-	value != ""
+# What nobody looked up must not be taken for innocence.
+session_complete if {
+	is_number(input.context.session.calls)
+	input.context.session.calls >= 0
+	is_number(input.context.session.calls_in_minute)
+	input.context.session.calls_in_minute >= 0
+	is_array(input.context.session.systems)
+	is_array(input.context.session.domains_read)
+	is_boolean(input.context.session.untrusted_input)
 }

@@ -19,7 +19,9 @@ test_fail_each_member_missing if {
 		"/subject/flags", "/subject/scopes",
 		"/action/name", "/action/protocol",
 		"/resource/type", "/resource/system", "/resource/name", "/resource/arguments",
-		"/context/time", "/context/call_id",
+		"/context/time", "/context/call_id", "/context/session",
+		"/context/session/calls", "/context/session/calls_in_minute", "/context/session/systems",
+		"/context/session/domains_read", "/context/session/untrusted_input",
 	] {
 		answer(testing.without(testing.tool_call("refund", {}), path)) == refused
 	}
@@ -45,6 +47,21 @@ test_fail_issuer_of_another_kind if {
 }
 
 test_fail_nothing_at_all if answer({}) == refused
+
+test_fail_session_of_another_kind if {
+	every member, values in {
+		"calls": [null, "1", -1, true],
+		"calls_in_minute": [null, "1", -1, true],
+		"systems": [null, "shop", {"shop": true}],
+		"domains_read": [null, "hr", {}],
+		"untrusted_input": [null, 0, "", "false"],
+	} {
+		every value in values {
+			other := testing.changed(testing.tool_call("refund", {}), {"context": {"session": {member: value}}})
+			answer(other) == refused
+		}
+	}
+}
 
 test_fail_flags_and_scopes_are_lists if {
 	every member in ["flags", "scopes"] {

@@ -6,6 +6,7 @@
 # scope: package
 package bailiwick.rules.mcp_methods
 
+import data.bailiwick.call
 import data.bailiwick.facts
 
 # METADATA
@@ -13,7 +14,7 @@ import data.bailiwick.facts
 # custom:
 #   code: protocol_allowed
 permit contains "protocol_allowed" if {
-	facts.is_protocol_call
+	call.is_protocol
 	facts.system_allowed
 }
 
@@ -22,6 +23,6 @@ permit contains "protocol_allowed" if {
 # custom:
 #   code: method_not_allowed
 deny contains "method_not_allowed" if {
-	not facts.is_tool_call
-	not facts.is_protocol_call
+	not call.is_tool
+	not call.is_protocol
 }

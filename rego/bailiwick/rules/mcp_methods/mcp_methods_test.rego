@@ -44,6 +44,11 @@ test_fail_other_methods if {
 
 test_fail_tool_call_without_a_tool if asked("tools/call") == refused
 
+test_fail_another_method_for_a_tool if {
+	other := testing.changed(testing.tool_call("refund", {}), {"action": {"name": "tools/run"}})
+	answer(other, testing.charters({})) == refused
+}
+
 test_fail_other_protocol if {
 	every name in ["ping", "tools/call"] {
 		other := testing.changed(testing.method(name), {"action": {"protocol": "http"}})

@@ -18,4 +18,4 @@ deny contains "input_version_unknown" if not input.version == "1"
 # title: No charter names this subject
 # custom:
 #   code: subject_unknown
-deny contains "subject_unknown" if not facts.subject_known
+deny contains "subject_unknown" if not is_string(facts.given)

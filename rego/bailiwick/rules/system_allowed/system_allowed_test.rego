@@ -35,6 +35,12 @@ test_fail_only_denials_on_it if {
 	answer(call, testing.bounded({"deny": [{"tools": ["ship"]}]})) == {"system_not_allowed"}
 }
 
+test_fail_bounds_of_another_kind if {
+	every bounds in [null, 1, "all", [], {"allow": {"tools": ["*"]}}, {"allow": "all"}, {"allow": 1}] {
+		answer(call, testing.bounded(bounds)) == {"system_not_allowed"}
+	}
+}
+
 test_fail_no_system_said if {
 	answer(testing.without(call, "/resource/system"), testing.charters({})) == {"system_not_allowed"}
 }

@@ -28,8 +28,12 @@ test_success_other_methods_are_not_its_concern if {
 
 test_fail_tool_without_entry if asked("ship") == refused("tool_not_allowed")
 
-test_fail_denied_although_covered if {
-	asked("read_secret") == {"deny": {"tool_denied"}, "permit": {"charter_allows"}}
+# Its denial is told by its own rule.
+test_success_denied_although_covered if asked("read_secret") == permitted
+
+test_success_of_a_denied_tool_nothing_is_said if {
+	denied := testing.bounded({"allow": [{"tools": ["list_*"], "effects": ["read"]}], "deny": [{"effects": ["write"]}]})
+	answer(testing.tool_call("ship", {}), denied) == silent
 }
 
 test_fail_effect_not_allowed if {
@@ -42,14 +46,14 @@ test_fail_entry_without_effects if {
 	answer(testing.tool_call("ship", {}), vague) == refused("tool_not_allowed")
 }
 
-test_success_denial_is_of_the_tool_only if {
-	same_name := testing.changed(testing.method("prompts/get"), {"resource": {"name": "read_secret"}})
-	answer(same_name, testing.charters({})) == silent
-}
-
 test_fail_pattern_of_another_beginning if {
 	lists := testing.bounded({"allow": [{"tools": ["list_*"], "effects": ["read"]}]})
 	answer(testing.tool_call("read_order", {}), lists) == refused("tool_not_allowed")
+}
+
+test_fail_beginning_without_a_star if {
+	begun := testing.bounded({"allow": [{"tools": ["list_", "list_order"], "effects": ["read"]}]})
+	answer(testing.tool_call("list_orders", {}), begun) == refused("tool_not_allowed")
 }
 
 test_fail_pattern_is_not_a_substring if {

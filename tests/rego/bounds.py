@@ -1,0 +1,37 @@
+"""Bounds on one argument, a value, and whether it keeps them. `worlds.py` makes decisions of it."""
+
+from typing import Any
+
+BOUNDS: list[tuple[str, Any, dict[str, Any], bool]] = [
+    ("a regex", "AB-1234", {"regex": "^[A-Z]{2}-[0-9]{4}$"}, True),
+    ("a regex and a line more", "AB-1234\n", {"regex": "^[A-Z]{2}-[0-9]{4}$"}, False),
+    ("a regex of two", "ax", {"regex": "^a|b$"}, False),
+    ("a regex and a number", 5, {"regex": "^5$"}, False),
+    ("a regex and 4096 letters", "\U0001f600" * 4096, {"regex": "^.*$"}, True),
+    ("a regex and one more", "\U0001f600" * 4097, {"regex": "^.*$"}, False),
+    ("a regex without end", "ab", {"regex": "^a"}, False),
+    ("a network", "10.1.2.3", {"cidr": "10.0.0.0/8"}, True),
+    ("one of two networks", "2001:db8::1", {"cidr": ["10.0.0.0/8", "2001:db8::/32"]}, True),
+    ("another network", "11.1.2.3", {"cidr": "10.0.0.0/8"}, False),
+    ("an address in other words", "10.1.2.03", {"cidr": "10.0.0.0/8"}, False),
+    ("an address in long", "2001:db8:0:0:0:0:0:1", {"cidr": "2001:db8::/32"}, False),
+    ("an address in an address", "::ffff:10.1.2.3", {"cidr": "10.0.0.0/8"}, False),
+    ("an address in hexadecimal", "::ffff:a01:203", {"cidr": ["10.0.0.0/8", "::/0"]}, False),
+    ("a network for an address", "10.0.0.0/8", {"cidr": "10.0.0.0/8"}, False),
+    ("no address", "localhost", {"cidr": "0.0.0.0/0"}, False),
+    ("a number for an address", 167772161, {"cidr": "10.0.0.0/8"}, False),
+    ("a glob of one level", "a/b.txt", {"glob": "a/*.txt"}, True),
+    ("a glob and a level more", "a/b/c.txt", {"glob": "a/*.txt"}, False),
+    ("a glob of all levels", "a/b/c.txt", {"glob": "a/**.txt"}, True),
+    ("a glob within a word", "a/x/b", {"glob": "a**b"}, True),
+    ("a glob with a dot", "axb", {"glob": "a.b"}, False),
+    ("a glob and NUL", "a/\x00", {"glob": "a/**"}, False),
+    ("a glob and a climb", "a/%2e%2e/b", {"glob": "a/**"}, False),
+    ("a glob of another language", "a", {"glob": "?"}, False),
+    ("an absent argument that is there", None, {"absent": True}, False),
+    ("a required argument", None, {"required": True}, True),
+    ("two operators", "a/b", {"glob": "a/*", "regex": "^[a-z/]+$"}, True),
+    ("one of two operators", "a/B", {"glob": "a/*", "regex": "^[a-z/]+$"}, False),
+    ("no operator", "a", {}, False),
+    ("an unknown operator", "a", {"matches": ".*"}, False),
+]
