@@ -7,7 +7,7 @@ Does not evaluate Rego: `tiny_bundle` is for the real engine.
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ import anyio
 
 from gateway.core.canonical import digest
 from gateway.core.decision import Classification, Decision, Permit, PolicyStamp, Reason
-from gateway.policy.bundle import Bundle, SelfTest
+from gateway.core.errors import BundleError
+from gateway.policy.bundle import Bundle
+from gateway.policy.selftest import SelfTest
 
 STAMP = PolicyStamp("fake/1", "revision-1", "sha256:00", "decision-0", "sha256:00", 1000)
 PERMIT = Permit(
@@ -125,7 +127,7 @@ TINY_TESTS = (
 def tiny_bundle(policy: str = TINY_POLICY, tests: tuple[SelfTest, ...] = TINY_TESTS) -> Bundle:
     """Return a bundle of one policy, as if it had been read from a folder."""
     return Bundle(
-        folder=Path("tiny"),
+        path=Path("tiny"),
         revision="tiny-1",
         digest="sha256:" + "7" * 64,
         policies=(("bailiwick/tiny.rego", policy),),
@@ -134,7 +136,29 @@ def tiny_bundle(policy: str = TINY_POLICY, tests: tuple[SelfTest, ...] = TINY_TE
         systems={},
         self_tests=tests,
         faults={},
+        documents={},
     )
+
+
+class FakeKey:
+    """Signs and verifies without cryptography: a token is its name and the payload as JSON."""
+
+    def __init__(self, name: str = "key") -> None:
+        self.name = name
+        self.asked: list[str] = []
+        """Every token that was to be verified."""
+
+    def sign(self, payload: Mapping[str, Any]) -> str:
+        """Return a token for the payload."""
+        return json.dumps([self.name, payload])
+
+    def verify(self, token: str) -> Mapping[str, Any]:
+        """Return the payload of a token of this key's own."""
+        self.asked.append(token)
+        name, payload = json.loads(token)
+        if name != self.name:
+            raise BundleError("the signature is by another key", code="bundle_signature_invalid")
+        return {**payload, "keyid": self.name}
 
 
 async def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:

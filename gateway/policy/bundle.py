@@ -1,69 +1,64 @@
-"""The policy bundle: a folder of rules, charters, catalogue and self-tests, read as one value.
+"""The policy bundle: rules, charters, catalogue and self-tests, read as one value.
 
-Each file is read once; rules, data and digest come from the same bytes. The files of a bundle are
-`.manifest` and every `*.rego`, `*.yaml` and `*.json` whose path has no hidden part; all of them are
-in the digest (tests too: what was reviewed is what is named), and other files are ignored.
+A bundle is a folder or an archive. Each file is read once; signature, rules, data and digest are of
+the same bytes. Its files are `.manifest` and every `*.rego`, `*.yaml` and `*.json` whose path has
+no hidden part; all of them are in the digest (tests too: what was reviewed is what is named), and
+other files are ignored, but a signature covers those as well.
 A charter with faults is loaded, and denies everything; anything else that is wrong refuses the
 bundle. Does not evaluate rules and does not run the self-tests: that is the engine's door.
 """
 
-import os
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
-
-from ruamel.yaml import YAML
-from ruamel.yaml.constructor import SafeConstructor
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.tokens import AliasToken
 
 from gateway.core.canonical import canonical, digest, dumps, parse_object
 from gateway.core.charter import Fault, faults, system_faults
 from gateway.core.errors import BundleError, MalformedMessage
+from gateway.policy import archive, documents, folder, manifest, signature
+from gateway.policy.builtins import findings
+from gateway.policy.documents import Document
+from gateway.policy.files import DATA, MANIFEST, Files, sources
+from gateway.policy.rego import Rego, text_of
+from gateway.policy.selftest import SelfTest, read_self_tests
+from gateway.policy.signature import Verify
 
-MANIFEST: Final = ".manifest"
-ROOTS: Final = ("bailiwick", "charters", "subjects", "systems")
-"""The parts of `data` that are the bundle's; its manifest must claim them."""
-EFFECTS: Final = ("permit", "deny", "hold")
-
-_SUFFIXES: Final = (".rego", ".yaml", ".json")
 _NANOSECONDS: Final = 2**63 - 1
 """Widest integer in a self-test: its `context.time` is in nanoseconds."""
 
-Files = Mapping[str, bytes]
-Documents = Mapping[str, Mapping[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class SelfTest:
-    """A decision input and the answer that an engine must give before it is trusted."""
-
-    name: str
-    document: bytes
-    """The decision input, as the engine receives it."""
-    effect: str
-    codes: tuple[str, ...]
-    """The reason codes of the answer, in its order."""
+Values = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """A policy bundle as it lay on disk at one moment."""
 
-    folder: Path
+    path: Path
+    """The folder or the archive."""
     revision: str
     digest: str
     """Over the RFC 8785 form of {path: digest of the file} of every file of the bundle."""
     policies: tuple[tuple[str, str], ...]
-    """(path, Rego source) of every rule file, without tests, in order of path."""
+    """(path, Rego source) of every file that decides, in order of path: no tests, no system/."""
     data: bytes
     """`{"charters", "subjects", "systems"}` as JSON; each charter with its `faults`."""
-    charters: Documents
-    systems: Documents
+    charters: Values
+    systems: Values
     self_tests: tuple[SelfTest, ...]
     faults: Mapping[str, tuple[Fault, ...]]
     """By charter id, for every charter; empty when it is complete."""
+    documents: Mapping[str, Document]
+    """Charters and systems, by the path of their file: where in it each member stands."""
+    archive_digest: str | None = None
+    """Of the archive as it is, `sha256:…`; None for a folder."""
+    signed_by: str | None = None
+    """Id of the key whose signature was verified; None when nobody asked for one."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the bundle lies, for those that know it as a folder."""
+        return self.path
 
 
 def shipped_bundle() -> Path:
@@ -73,100 +68,94 @@ def shipped_bundle() -> Path:
         BundleError: neither the installed package nor the source tree holds it.
     """
     package = Path(__file__).resolve().parents[1]
-    for folder in (package / "_share" / "rego", package.parent / "rego"):
-        if (folder / MANIFEST).is_file():
-            return folder
+    for share in (package / "_share" / "rego", package.parent / "rego"):
+        if (share / MANIFEST).is_file():
+            return share
     raise BundleError("the bundle that comes with this package is missing; install it again")
 
 
-def load(folder: Path) -> Bundle:
-    """Read a bundle from its folder.
+def load(path: Path, verify: Verify | None = None) -> Bundle:
+    """Read a bundle from its folder, or from an archive (`.tar.gz`).
+
+    Args:
+        path: where it lies.
+        verify: checks the signature with the one key that counts. Without it a signature is not
+            looked at.
 
     Raises:
-        BundleError: naming the file and what is wrong with it.
+        BundleError: naming the file and what is wrong with it; `bundle_unsigned` and
+            `bundle_signature_invalid` are about the signature.
     """
-    files = _read(folder)
-    systems = _documents(files, "systems")
-    for name, system in systems.items():
-        for fault in system_faults(system):
-            raise BundleError(f"systems/{name}.yaml: {fault.sentence}")
-    charters = _documents(files, "charters")
+    files, archive_digest = read_files(path, everything=verify is not None)
+    signed_by = signature.check(files, verify) if verify else None
+    return _bundle(path, files, archive_digest, signed_by)
+
+
+def read_files(path: Path, everything: bool) -> tuple[Files, str | None]:
+    """Return the files of a bundle, unjudged, and the digest of the archive if it is one.
+
+    Args:
+        path: a folder or an archive.
+        everything: of a folder, also what no loader looks at; of an archive, always.
+
+    Raises:
+        BundleError: it cannot be read.
+    """
+    if path.is_file():
+        content = archive.content_of(path)
+        return archive.read(path, content), digest(content)
+    return folder.read(path, everything), None
+
+
+def _bundle(path: Path, files: Files, archive_digest: str | None, signed_by: str | None) -> Bundle:
+    own = sources(files)
+    named = manifest.read(own)
+    read = {kind: _documents(own, kind) for kind in ("charters", "systems")}
+    charters, systems = _values(read["charters"]), _values(read["systems"])
+    for document in read["systems"].values():
+        for fault in system_faults(document.value):
+            line = document.line(fault.path)
+            raise BundleError(f"{document.path}:{line}: {fault.sentence}")
     found = {name: tuple(faults(charter, systems)) for name, charter in charters.items()}
+    data = _data(charters, systems, found)
+    # Byte for byte: it is what a sidecar decides on, and this engine does not.
+    if files.get(DATA, data) != data:
+        raise BundleError(
+            f"{DATA}: is not what this version makes of charters/ and systems/ "
+            "(`opa build` leaves those out); `bailiwick policy build` writes it anew"
+        )
     return Bundle(
-        folder=folder,
-        revision=_revision(files),
-        digest=digest(canonical({path: digest(content) for path, content in files.items()})),
-        policies=_policies(files),
-        data=_data(charters, systems, found),
+        path=path,
+        revision=named.revision,
+        digest=digest(canonical({name: digest(content) for name, content in own.items()})),
+        policies=_policies(own, named),
+        data=data,
         charters=charters,
         systems=systems,
-        self_tests=_self_tests(files),
+        self_tests=_self_tests(own),
         faults=found,
+        documents={one.path: one for kind in read.values() for one in kind.values()},
+        archive_digest=archive_digest,
+        signed_by=signed_by,
     )
 
 
-# --- files ---
+# --- rules and self-tests ---
 
 
-def _read(folder: Path) -> Files:
-    """Return the bytes of every file of the bundle, by relative path, in order of path."""
-    try:
-        files = {
-            path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(_walk(folder))
-        }
-    except OSError as exc:
-        raise BundleError(f"{exc.filename}: cannot be read ({exc.strerror})") from exc
-    if MANIFEST not in files:
-        raise BundleError(f"{folder / MANIFEST}: missing; a bundle folder holds one")
-    return files
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    inside = folder.resolve()
-    for parent, folders, names in os.walk(folder, onerror=_raise):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in folders:
-            # os.walk does not enter it, and rules that are not read would not be missed.
-            if (linked := Path(parent, name)).is_symlink():
-                raise BundleError(f"{linked}: is a link to a folder; copy the folder instead")
-        for name in names:
-            path = Path(parent, name)
-            if path == folder / MANIFEST or (path.suffix in _SUFFIXES and not name.startswith(".")):
-                if not path.resolve().is_relative_to(inside):
-                    raise BundleError(f"{path}: is a link that leaves the bundle")
-                yield path
-
-
-def _raise(error: OSError) -> None:
-    raise error
-
-
-def _revision(files: Files) -> str:
-    manifest = _json(files, MANIFEST)
-    revision, roots = manifest.get("revision"), manifest.get("roots")
-    if not isinstance(revision, str) or not revision:
-        raise BundleError(f"{MANIFEST}: `revision` must be a text that is not empty")
-    if not isinstance(roots, list) or not set(ROOTS).issubset(map(str, roots)):
-        raise BundleError(f"{MANIFEST}: `roots` must hold {', '.join(ROOTS)}")
-    return revision
-
-
-def _policies(files: Files) -> tuple[tuple[str, str], ...]:
-    policies = []
-    for path, content in files.items():
-        tests = path.endswith("_test.rego") or "testing" in PurePosixPath(path).parts
-        if path.endswith(".rego") and not tests:
-            policies.append((path, _text(path, content)))
+def _policies(files: Files, named: manifest.Manifest) -> tuple[tuple[str, str], ...]:
+    read = Rego(files, named)
+    for finding in findings(read.trees(tests=False)):
+        raise BundleError(str(finding))
+    policies = tuple((source.path, source.text) for source in read.sources if source.is_rule)
     if not policies:
         raise BundleError("bailiwick/: no rules; a bundle without rules cannot decide")
-    return tuple(policies)
+    return policies
 
 
-def _text(path: str, content: bytes) -> str:
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as exc:
-        raise BundleError(f"{path}: is not UTF-8") from exc
+def _self_tests(files: Files) -> tuple[SelfTest, ...]:
+    paths = [path for path in files if path.startswith("selftest/")]
+    return read_self_tests({path: _json(files, path) for path in paths})
 
 
 def _json(files: Files, path: str) -> dict[str, Any]:
@@ -179,47 +168,24 @@ def _json(files: Files, path: str) -> dict[str, Any]:
 # --- charters and systems ---
 
 
-class _Constructor(SafeConstructor):
-    """YAML 1.2 values, but an instant stays the text that was written: JSON has no instants."""
-
-
-_Constructor.add_constructor(
-    "tag:yaml.org,2002:timestamp", lambda constructor, node: constructor.construct_scalar(node)
-)
-
-
-def _documents(files: Files, kind: str) -> dict[str, dict[str, Any]]:
+def _documents(files: Files, kind: str) -> dict[str, Document]:
     """Return the YAML documents of one folder, by the name of their file."""
-    documents = {}
+    found = {}
     for path, content in files.items():
         parts = PurePosixPath(path)
         if parts.parts[0] != kind or path.endswith(".rego"):
             continue
         if len(parts.parts) != 2 or parts.suffix != ".yaml":
             raise BundleError(f"{path}: only {kind}/NAME.yaml has a place in {kind}/")
-        documents[parts.stem] = _yaml(path, _text(path, content))
-    return documents
+        found[parts.stem] = documents.read(path, text_of(path, content))
+    return found
 
 
-def _yaml(path: str, text: str) -> dict[str, Any]:
-    reader = YAML(typ="safe", pure=True)
-    reader.Constructor = _Constructor
-    try:
-        if any(isinstance(token, AliasToken) for token in reader.scan(text)):
-            raise BundleError(f"{path}: has an alias (*); write the value out")
-        value = reader.load(text)
-        # Through canonical JSON: only what JSON can say, and says alike to every engine, passes.
-        return parse_object(canonical(value))
-    except MarkedYAMLError as exc:
-        line = f" line {exc.problem_mark.line + 1}:" if exc.problem_mark else ""
-        raise BundleError(f"{path}:{line} {exc.problem}") from exc
-    except YAMLError as exc:
-        raise BundleError(f"{path}: is not YAML") from exc
-    except (MalformedMessage, RecursionError) as exc:
-        raise BundleError(f"{path}: is not one set of plain members") from exc
+def _values(found: Mapping[str, Document]) -> dict[str, dict[str, Any]]:
+    return {name: document.value for name, document in found.items()}
 
 
-def _data(charters: Documents, systems: Documents, found: Mapping[str, tuple[Fault, ...]]) -> bytes:
+def _data(charters: Values, systems: Values, found: Mapping[str, tuple[Fault, ...]]) -> bytes:
     subjects: dict[str, str] = {}
     for name, charter in charters.items():
         subject = charter.get("subject")
@@ -231,35 +197,7 @@ def _data(charters: Documents, systems: Documents, found: Mapping[str, tuple[Fau
             )
         subjects[subject] = name
     marked = {
-        name: {**charter, "faults": [asdict(fault) for fault in found[name]]}
+        name: {**charter, "faults": [fault.as_data() for fault in found[name]]}
         for name, charter in charters.items()
     }
     return dumps({"charters": marked, "subjects": subjects, "systems": systems})
-
-
-# --- self-tests ---
-
-
-def _self_tests(files: Files) -> tuple[SelfTest, ...]:
-    """Return the vectors, of which there is a permit, a deny and a hostile text that is denied."""
-    paths = [path for path in files if path.startswith("selftest/")]
-    tests = tuple(_self_test(path, _json(files, path)) for path in paths)
-    effects = {test.effect for test in tests if not test.name.startswith("hostile")}
-    hostile = {test.effect for test in tests if test.name.startswith("hostile")}
-    for missing in sorted({"permit", "deny"} - effects):
-        raise BundleError(f"selftest/: no vector that expects {missing}")
-    if hostile != {"deny"}:
-        raise BundleError("selftest/: no vector whose name starts with hostile, expecting deny")
-    return tests
-
-
-def _self_test(path: str, vector: Mapping[str, Any]) -> SelfTest:
-    match vector:
-        case {
-            "name": str(name),
-            "input": dict(document),
-            "expect": {"effect": str(effect), "codes": [*codes], **more},
-            **rest,
-        } if not (rest or more) and effect in EFFECTS and all(isinstance(c, str) for c in codes):
-            return SelfTest(name, dumps(document), effect, tuple(codes))
-    raise BundleError(f"{path}: is not {{name, input, expect: {{effect, codes}}}}")

@@ -19,10 +19,11 @@ from anyio import CancelScope
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from gateway.core.canonical import digest, dumps
-from gateway.core.decision import Decision, PolicyStamp, effect_name, read_decision
+from gateway.core.decision import Decision, PolicyStamp, read_decision
 from gateway.core.errors import BundleError, PolicyAnswerInvalid, PolicyError, PolicyUnavailable
-from gateway.policy.bundle import Bundle, SelfTest
+from gateway.policy.bundle import Bundle
 from gateway.policy.process import ANSWER, READY, Child, started
+from gateway.policy.selftest import SelfTest
 from gateway.ports import Clock
 
 RULE: Final = "data.bailiwick.decision"
@@ -194,8 +195,4 @@ class EmbeddedDecisionPoint:
             decision = self._read(frame, test.document, eval_ns=0)
         except PolicyError as exc:
             raise BundleError(f"self-test {test.name}: {exc.message}") from exc
-        effect, codes = effect_name(decision), tuple(reason.code for reason in decision.reasons)
-        if (effect, codes) != (test.effect, test.codes):
-            raise BundleError(
-                f"self-test {test.name}: not {test.effect} {test.codes}, but {effect} {codes}"
-            )
+        test.check(decision)

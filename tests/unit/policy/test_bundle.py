@@ -1,14 +1,21 @@
 import json
+import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gateway.core.canonical import canonical, digest
 from gateway.core.errors import BundleError
-from gateway.policy.bundle import load, shipped_bundle
+from gateway.policy.archive import write
+from gateway.policy.bundle import load, read_files, shipped_bundle
+from gateway.policy.files import sources
+from gateway.policy.signature import signed
+from tests.fakes_policy import FakeKey
 
 BILLING = "charters/billing-agent.yaml"
+REVISION = json.loads((shipped_bundle() / ".manifest").read_bytes())["revision"]
 
 
 @pytest.fixture
@@ -34,8 +41,9 @@ def refusal(folder: Path) -> str:
 def test_shipped_bundle_loads_whole_and_its_charters_are_complete() -> None:
     """What comes with the package can be used as it is."""
     bundle = load(shipped_bundle())
-    assert bundle.revision == "2026.11.24-1"
-    assert bundle.faults == {"billing-agent": (), "release-agent": ()}
+    assert bundle.revision == REVISION
+    assert {"billing-agent", "release-agent"} <= bundle.faults.keys() == bundle.charters.keys()
+    assert not any(bundle.faults.values())
     assert sorted(bundle.systems) == ["company"]
     assert {test.effect for test in bundle.self_tests} == {"permit", "deny", "hold"}
 
@@ -54,14 +62,14 @@ def test_data_holds_charters_by_id_with_faults_and_ids_by_subject(folder: Path) 
     bundle = load(folder)
     data = json.loads(bundle.data)
     assert data["subjects"] == {
-        "spiffe://bailiwick.example/agent/billing": "billing-agent",
-        "spiffe://bailiwick.example/agent/release": "release-agent",
+        charter["subject"]: name for name, charter in bundle.charters.items()
     }
     assert data["systems"] == bundle.systems
-    missing = {"code": "member_missing", "where": "owner", "sentence": "`owner` is missing."}
+    missing = [fault.as_data() for fault in bundle.faults["billing-agent"]]
+    assert [(fault["code"], fault["where"]) for fault in missing] == [("member_missing", "owner")]
     assert data["charters"]["billing-agent"] == {
         **bundle.charters["billing-agent"],
-        "faults": [missing],
+        "faults": missing,
     }
     assert data["charters"]["release-agent"]["faults"] == []
 
@@ -136,18 +144,18 @@ def test_two_loads_of_one_folder_are_equal(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "old", "new", "says"),
     [
-        (BILLING, "owner: finance-platform", "owner: [", f"{BILLING}: line "),
-        (BILLING, "count: 1", "count: 1\n    count: 2", f"{BILLING}: line "),
-        (BILLING, "purpose: ", "purpose: &a {x: *a} # ", f"{BILLING}: has an alias"),
-        (BILLING, "count: 1", "count: .nan", f"{BILLING}: "),
-        (BILLING, "count: 1", "1: 1", f"{BILLING}: "),
-        (BILLING, "count: 1", "count: 9007199254740993", f"{BILLING}: "),
-        (BILLING, "purpose: ", "purpose: !!python/name:os.system ", f"{BILLING}: line "),
+        (BILLING, "owner: finance-platform", "owner: [", f"{BILLING}:LINE: "),
+        (BILLING, "count: 1", "count: 1\n    count: 2", f"{BILLING}:LINE: "),
+        (BILLING, "purpose: ", "purpose: &a {x: *a} # ", f"{BILLING}:LINE: has an alias"),
+        (BILLING, "count: 1", "count: .nan", f"{BILLING}:LINE: "),
+        (BILLING, "count: 1", "1: 1", f"{BILLING}:LINE: "),
+        (BILLING, "count: 1", "count: 9007199254740993", f"{BILLING}:LINE: "),
+        (BILLING, "purpose: ", "purpose: !!python/name:os.system ", f"{BILLING}:LINE: has a tag"),
         (BILLING, "agent/billing", "agent/release", "charters/release-agent.yaml: spiffe://"),
-        ("systems/company.yaml", "effect: execute", "effect: run", "systems/company.yaml: "),
-        ("systems/company.yaml", "owner: platform-team", "", "systems/company.yaml: "),
-        ("systems/company.yaml", "[deletion]", "[]", "systems/company.yaml: "),
-        (".manifest", '"2026.11.24-1"', '""', ".manifest: `revision`"),
+        ("systems/company.yaml", "effect: execute", "effect: run", "systems/company.yaml:"),
+        ("systems/company.yaml", "owner: platform-team", "", "systems/company.yaml:"),
+        ("systems/company.yaml", "[deletion]", "[]", "systems/company.yaml:"),
+        (".manifest", f'"{REVISION}"', '""', ".manifest: `revision`"),
         (".manifest", '"charters", ', "", ".manifest: `roots`"),
         (".manifest", "{", "", ".manifest: "),
         ("selftest/deny.json", '"name"', '"names"', "selftest/deny.json: "),
@@ -164,7 +172,7 @@ def test_damaged_file_refuses_the_bundle_and_is_named(
 ) -> None:
     """A bundle that is not wholly understood is not used at all."""
     edit(folder, path, old, new)
-    assert refusal(folder).startswith(says)
+    assert re.sub(r":[0-9]+: ", ":LINE: ", refusal(folder), count=1).startswith(says)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +204,9 @@ def test_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_error_in_yaml_names_its_line(folder: Path) -> None:
     """The duplicate is on the line that the message names."""
     edit(folder, BILLING, "owner:", "owner: somebody\nowner:")
-    assert refusal(folder).startswith(f"{BILLING}: line 3:")
+    lines = (folder / BILLING).read_text("utf-8").split("\n")
+    at = 1 + max(number for number, line in enumerate(lines) if line.startswith("owner:"))
+    assert refusal(folder).startswith(f"{BILLING}:{at}: ")
 
 
 def test_rule_file_that_is_not_utf8_is_refused(folder: Path) -> None:
@@ -237,3 +247,86 @@ def test_link_within_the_folder_is_read(folder: Path) -> None:
     (folder / BILLING).rename(folder / "..data" / "billing")
     (folder / BILLING).symlink_to("../..data/billing")
     assert load(folder) == before
+
+
+def test_refused_system_is_named_with_the_line_of_its_fault(folder: Path) -> None:
+    """House: file and line, as for charters."""
+    edit(folder, "systems/company.yaml", "effect: execute", "effect: run")
+    lines = (folder / "systems" / "company.yaml").read_text("utf-8").split("\n")
+    at = next(number for number, line in enumerate(lines, 1) if "effect: run" in line)
+    assert refusal(folder).startswith(f"systems/company.yaml:{at}: ")
+
+
+@pytest.mark.parametrize(
+    "name", ["bailiwick/data.json", "systems/data.yaml", "data.yml", "x/policy.wasm"]
+)
+def test_file_that_only_opa_would_read_is_refused(folder: Path, name: str) -> None:
+    """House: a sidecar on the same bundle decides on the same data."""
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("{}", "utf-8")
+    assert refusal(folder).startswith(f"{name}: OPA gives a file of this name")
+
+
+def test_data_for_opa_is_what_the_sources_say(folder: Path) -> None:
+    """House: it is not in the digest, so it may not say anything of its own."""
+    before = load(folder)
+    (folder / "data.json").write_bytes(before.data)
+    assert load(folder) == before
+    (folder / "data.json").write_bytes(before.data.replace(b'"faults":[]', b'"faults":[1]', 1))
+    assert refusal(folder).startswith("data.json: is not what this version makes of charters/")
+
+
+def test_rule_that_may_not_be_evaluated_refuses_the_bundle(folder: Path) -> None:
+    """Issue: no engine loads a rule that calls what is not on the list."""
+    path = "bailiwick/facts/facts.rego"
+    with (folder / path).open("a", encoding="utf-8") as file:
+        file.write("\nnow := time.now_ns()\n")
+    assert refusal(folder).startswith(f"{path}:")
+    assert refusal(folder).endswith("may not call time.now_ns")
+
+
+def test_rules_for_opa_itself_are_in_the_digest_and_in_no_engine(folder: Path) -> None:
+    """House: a sidecar's own authorization decides nothing about calls."""
+    before = load(folder)
+    (folder / "system").mkdir(exist_ok=True)
+    (folder / "system" / "more.rego").write_text("package system.authz\n", "utf-8")
+    after = load(folder)
+    assert after.policies == before.policies
+    assert [path for path, _ in after.policies if path.startswith("system/")] == []
+    assert after.digest != before.digest
+
+
+def test_revision_that_has_no_order_is_refused(folder: Path) -> None:
+    """Issue: an older bundle is refused, so it must be possible to tell."""
+    edit(folder, ".manifest", f'"{REVISION}"', '"main-3f2a"')
+    assert refusal(folder).startswith(".manifest: `revision` must be numbers")
+
+
+def test_without_a_key_a_signature_is_not_looked_at(folder: Path) -> None:
+    """House: whoever develops on a signed bundle changes it."""
+    before = load(folder)
+    (folder / ".signatures.json").write_text("broken", "utf-8")
+    assert load(folder) == before
+
+
+def test_signed_folder_is_loaded_by_whoever_has_the_key(folder: Path) -> None:
+    """Issue: signatures verified by us."""
+    key = FakeKey("release")
+    files, archive_digest = read_files(folder, everything=True)
+    (folder / ".signatures.json").write_bytes(signed(files, key.sign))
+    bundle = load(folder, key.verify)
+    assert (bundle.signed_by, bundle.archive_digest, archive_digest) == ("release", None, None)
+    (folder / "README.md").write_text("later", "utf-8")
+    with pytest.raises(BundleError) as refused:
+        load(folder, key.verify)
+    assert refused.value.message.startswith("README.md: is not among the files")
+
+
+def test_archive_is_the_folder_and_has_a_digest_of_its_own(folder: Path, tmp_path: Path) -> None:
+    """House: the digest names what people wrote, the archive's what was handed over."""
+    of_folder = load(folder)
+    path = tmp_path / "bundle.tar.gz"
+    files = {**sources(read_files(folder, everything=False)[0]), "data.json": of_folder.data}
+    path.write_bytes(write(files))
+    whole = digest(path.read_bytes())
+    assert load(path) == replace(of_folder, path=path, archive_digest=whole)
