@@ -1,0 +1,110 @@
+"""Cedar in process: the decision point that evaluates charters compiled to Cedar.
+
+Cedar has no loops, so an evaluation ends by itself and needs no process of its own; what a policy
+costs is bounded by the size of the input. A policy that Cedar could not evaluate is one that it
+skips, so an answer with errors is no answer, and neither is anything that is raised on the way.
+Does not compile (`library.py`), and does not say what the policies amount to (`answer.py`).
+"""
+
+import asyncio
+import logging
+import uuid
+from functools import partial
+from typing import Final
+
+from gateway.core.canonical import digest, dumps, loads_exact, parse_object
+from gateway.core.decision import Decision, PolicyStamp, read_decision
+from gateway.core.errors import BundleError, PolicyAnswerInvalid, PolicyError, PolicyUnavailable
+from gateway.policy.bundle import Bundle
+from gateway.policy.cedar.answer import decision
+from gateway.policy.cedar.handles import ENGINE
+from gateway.policy.cedar.library import Library
+from gateway.policy.cedar.request import question
+from gateway.policy.limits import MAX_DOCUMENT_BYTES
+from gateway.ports import Clock
+
+_NANOSECONDS: Final = 2**63 - 1
+_NOT_OURS: Final = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
+
+_log = logging.getLogger(__name__)
+
+
+class CedarDecisionPoint:
+    """Decides with Cedar, from the moment that `start` returns until `aclose`."""
+
+    def __init__(self, bundle: Bundle, clock: Clock) -> None:
+        self._bundle, self._clock = bundle, clock
+        self._stamp = partial(PolicyStamp, ENGINE, bundle.revision, bundle.digest)
+        self._library: Library | None = None
+
+    async def start(self) -> None:
+        """Compile the bundle; when this returns it has passed its self-tests.
+
+        Raises:
+            BundleError: it cannot be said in Cedar, or a self-test failed.
+        """
+        library = await asyncio.to_thread(Library, self._bundle)
+        for test in self._bundle.self_tests:
+            try:
+                found = self._decide(library, test.document)
+            except PolicyError as exc:
+                raise BundleError(f"self-test {test.name}: {exc.message}") from exc
+            test.check(found)
+        self._library = library
+
+    async def aclose(self) -> None:
+        """Decide no more."""
+        self._library = None
+
+    def healthy(self) -> bool:
+        """Say whether it has started and not been closed."""
+        return self._library is not None
+
+    async def decide(self, document: bytes) -> Decision:
+        """Decide, without waiting for anything.
+
+        Raises:
+            PolicyUnavailable: not started, or closed.
+            PolicyAnswerInvalid: `pdp_error`: Cedar could not evaluate the input.
+            PolicyError: `pdp_input_too_large`; Cedar was not asked.
+        """
+        if self._library is None:
+            raise PolicyUnavailable("the Cedar engine is not running")
+        if len(document) > MAX_DOCUMENT_BYTES:
+            raise PolicyError("the decision input is too large", code="pdp_input_too_large")
+        return self._decide(self._library, document)
+
+    def _decide(self, library: Library, document: bytes) -> Decision:
+        before = self._clock.monotonic_ns()
+        try:
+            answer = decision_document(library, document)
+        except PolicyError:
+            raise
+        except BaseException as exc:  # noqa: B036  a panic of the extension is no Exception
+            if isinstance(exc, _NOT_OURS):
+                raise
+            # The text may quote policy or arguments.
+            _log.warning("Cedar failed: %s", type(exc).__name__)
+            raise PolicyAnswerInvalid(
+                "the policy could not be evaluated", code="pdp_error"
+            ) from exc
+        elapsed_ns = self._clock.monotonic_ns() - before
+        return read_decision(answer, self._stamp(uuid.uuid4().hex, digest(document), elapsed_ns))
+
+
+def decision_document(library: Library, document: bytes) -> bytes:
+    """Return the decision document for a decision input, both as JSON.
+
+    Raises:
+        MalformedMessage: the input is not one strict JSON object.
+        PolicyAnswerInvalid: Cedar could not evaluate it.
+        BundleError: the subject's charter cannot be said in Cedar.
+    """
+    read = loads_exact(document)
+    if read is None:
+        read = parse_object(document, max_integer=_NANOSECONDS)
+    asked = question(read, library.catalogue, library.bounded)
+    volume = library.of(asked.subject)
+    answer = volume.rules.ask(asked.request)
+    fitting = [volume.compiled.policies[name] for name in answer.policies]
+    return dumps(decision(answer.allowed, fitting, volume.compiled, asked, volume.charter))

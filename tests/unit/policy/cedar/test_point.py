@@ -1,0 +1,157 @@
+"""The Cedar decision point: starting, refusing, and what an input cannot do to it."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from gateway.core.decision import Deny, Permit, effect_name
+from gateway.core.errors import BundleError, PolicyAnswerInvalid, PolicyError, PolicyUnavailable
+from gateway.policy.bundle import Bundle
+from gateway.policy.cedar.library import Library
+from gateway.policy.cedar.point import CedarDecisionPoint
+from gateway.policy.limits import MAX_DOCUMENT_BYTES
+from gateway.policy.selftest import SelfTest
+from tests.fakes_policy import TickingClock
+from tests.unit.policy.cedar.worlds import SYSTEMS, bounded, bundle_of, call, charter, shipped
+
+
+def asked(tool: str = "list_orders", **arguments: object) -> bytes:
+    """Return a decision input as the gateway writes it."""
+    return json.dumps(call(tool, arguments)).encode()
+
+
+async def started(bundle: Bundle) -> CedarDecisionPoint:
+    """Return a point that serves."""
+    point = CedarDecisionPoint(bundle, TickingClock())
+    await point.start()
+    return point
+
+
+async def test_the_shipped_bundle_passes_its_self_tests() -> None:
+    """Policy §7.3: a permit, a deny and a hostile text, before anything is decided."""
+    assert (await started(shipped())).healthy()
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        SelfTest("effect", asked(), "deny", ("charter_allows",)),
+        SelfTest("codes", asked(), "permit", ("protocol_allowed",)),
+        SelfTest("error", b"{", "deny", ("pdp_error",)),
+    ],
+    ids=lambda test: test.name,
+)
+async def test_a_bundle_that_fails_a_self_test_is_not_served(test: SelfTest) -> None:
+    """Policy §7.2 rule 10."""
+    point = CedarDecisionPoint(replace(bundle_of(charter()), self_tests=(test,)), TickingClock())
+    with pytest.raises(BundleError):
+        await point.start()
+    assert not point.healthy()
+    with pytest.raises(PolicyUnavailable):
+        await point.decide(asked())
+
+
+async def test_a_point_that_is_closed_decides_nothing() -> None:
+    """House: nobody decides after the end; closing twice is closing once."""
+    point = await started(bundle_of(charter()))
+    await point.aclose()
+    await point.aclose()
+    assert not point.healthy()
+    with pytest.raises(PolicyUnavailable) as caught:
+        await point.decide(asked())
+    assert caught.value.reason_code == "pdp_unavailable"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'"permit"',
+        b"{",
+        b"\xff\xfe{}",
+        b'{"version": "1", "version": "1"}',
+        b'{"context": {"time": NaN}}',
+        b'{"subject": {"id": "\\ud800"}}',
+        b'{"a":' * 5000 + b"1" + b"}" * 5000,
+        b'{"context": {"time": ' + b"9" * 400 + b"}}",
+    ],
+    ids=lambda document: repr(document[:30]),
+)
+async def test_a_document_that_is_none_is_a_policy_error(document: bytes) -> None:
+    """Policy §7.1: refused before the engine, and never an exception of another kind."""
+    point = await started(bundle_of(charter()))
+    with pytest.raises(PolicyAnswerInvalid) as caught:
+        await point.decide(document)
+    assert caught.value.reason_code == "pdp_error"
+
+
+async def test_a_document_that_is_too_large_is_not_read() -> None:
+    """Policy §7.1: at most 256 KiB."""
+    point = await started(bundle_of(charter()))
+    with pytest.raises(PolicyError) as caught:
+        await point.decide(asked(note="x" * MAX_DOCUMENT_BYTES))
+    assert caught.value.reason_code == "pdp_input_too_large"
+
+
+@pytest.mark.parametrize(
+    "subject", ['"', '"::"x', "a\nb", "\0", "agent-1\0", "Agent-1", "", 'x" || true'], ids=repr
+)
+async def test_no_subject_is_taken_for_another(subject: str) -> None:
+    """House: what a credential says is compared, never parsed."""
+    point = await started(bundle_of(charter()))
+    document = call("list_orders")
+    document["subject"]["id"] = subject
+    decision = await point.decide(json.dumps(document).encode())
+    assert isinstance(decision, Deny)
+    assert decision.charter is None
+
+
+@pytest.mark.parametrize("name", ['a"]', "a\nb", "*", "\\", "é", "a/b", "a\0"], ids=repr)
+async def test_a_tool_may_have_any_name(name: str) -> None:
+    """House: the name of a tool is quoted wherever it stands."""
+    tools = {name: {"effect": "read", "impacts": []}, "other": {"effect": "read", "impacts": []}}
+    systems = {"shop": {**SYSTEMS["shop"], "tools": tools}}
+    allow = [{"tools": [name if name != "*" else "*"], "effects": ["read"]}]
+    point = await started(bundle_of(charter(systems={"shop": {"allow": allow}}), systems=systems))
+    assert isinstance(await point.decide(asked(name)), Permit)
+    assert isinstance(await point.decide(asked(name + "x")), Deny)
+
+
+async def test_a_check_that_cannot_be_carried_out_denies() -> None:
+    """Policy §7.2 rule 4: an obligation that is not known voids the permit."""
+    tool = {"effect": "read", "impacts": [], "checks": {"secrets": "block"}}
+    systems = {"shop": {**SYSTEMS["shop"], "tools": {"list_orders": tool}}}
+    point = await started(bundle_of(charter(), systems=systems))
+    with pytest.raises(PolicyError) as caught:
+        await point.decide(asked())
+    assert caught.value.reason_code == "pdp_obligation_unknown"
+
+
+async def test_a_charter_that_cannot_be_compiled_denies_its_agent_only() -> None:
+    """House: any failure on the way is a denied call."""
+    broken = bounded({"x": {"lte": "no number"}}, subject="agent-2")
+    point = await started(bundle_of(charter(), broken))
+    document = call("ship", {"x": 1})
+    document["subject"]["id"] = "agent-2"
+    with pytest.raises(PolicyAnswerInvalid) as caught:
+        await point.decide(json.dumps(document).encode())
+    assert caught.value.reason_code == "pdp_error"
+    assert effect_name(await point.decide(asked())) == "permit"
+
+
+def test_policies_are_held_against_the_schema_before_they_decide() -> None:
+    """Issue: schema-validated; Cedar would read this limit and fail at every call."""
+    library = Library(bundle_of(charter(limits={"calls_per_minute": "context"})))
+    with pytest.raises(BundleError, match=r"charters/charter-0.yaml: .* rate_limited"):
+        library.of("agent-1")
+
+
+async def test_a_domain_named_like_an_action_is_refused() -> None:
+    """House: a group of actions and an action never share a name."""
+    tools = {"b": {"effect": "read", "impacts": [], "domain": "a/b"}}
+    systems = {"domain:a": {**SYSTEMS["shop"], "tools": tools}}
+    with pytest.raises(BundleError):
+        Library(bundle_of(charter(), systems=systems))
