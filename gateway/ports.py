@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from gateway.core.approval import Approval, Situation
 from gateway.core.call import Request, ToolCall
 from gateway.core.claims import Claims
-from gateway.core.decision import Decision, Hold
+from gateway.core.decision import Decision, Hold, Permit
 from gateway.core.record import Receipt
 
 
@@ -50,6 +50,8 @@ class Ledger(Protocol):
     async def situate(self, call: ToolCall, claims: Claims, now_ns: int) -> Situation:
         """Return what is known about this exact call by this subject, and about its session.
 
+        A tool call counts as one of its session from here on, whatever becomes of it.
+
         Raises:
             LedgerUnavailable: it cannot be known.
         """
@@ -67,6 +69,18 @@ class Ledger(Protocol):
         """
         ...
 
+    async def permitted(
+        self, call: ToolCall, claims: Claims, decision: Permit, now_ns: int
+    ) -> None:
+        """Note what a permitted call brings into its session: system, data domain, taint.
+
+        Durable when this returns, if it is new to the session; called before anything is sent.
+
+        Raises:
+            LedgerUnavailable: it could not be noted; the call is not to be sent.
+        """
+        ...
+
     async def open_session(self, system: str, session_id: str, claims: Claims, now_ns: int) -> None:
         """Bind a session that an upstream opened to its caller, durable when this returns.
 
@@ -74,6 +88,23 @@ class Ledger(Protocol):
 
         Raises:
             LedgerUnavailable: it could not be bound; `session_conflict` if it is another's.
+        """
+        ...
+
+    async def advance_policy(
+        self, revision: str, digest: str, now_ns: int, *, reusable: bool
+    ) -> None:
+        """Remember the revision of a policy that is about to be in force, durably.
+
+        Args:
+            revision: of the bundle.
+            digest: of the bundle.
+            now_ns: nanoseconds since the epoch.
+            reusable: whether a revision may come with another content than it had before.
+
+        Raises:
+            BundleError: `bundle_older` or `bundle_revision_reused`; it may not be in force.
+            LedgerUnavailable: it could not be remembered.
         """
         ...
 

@@ -5,21 +5,31 @@ from typing import Any
 from gateway.core.approval import Approval, Situation, match_digest
 from gateway.core.call import ToolCall
 from gateway.core.claims import Claims
-from gateway.core.decision import Hold
+from gateway.core.decision import Hold, Permit
 from gateway.core.errors import LedgerUnavailable
 from gateway.core.session import CONFLICT, IDLE_NS, Session, named, session_of
+from gateway.core.session_facts import Mark, SessionFacts, brought, counts, scope_of
 from tests.fakes_gate import Gate
+
+MINUTE_NS = 60 * 10**9
 
 
 class FakeLedger:
-    """Approval requests and sessions in memory."""
+    """Approval requests, sessions and their facts in memory."""
 
-    def __init__(self, tape: list[Any] | None = None) -> None:
+    def __init__(self, tape: list[Any] | None = None, session_idle_seconds: float = 3600) -> None:
         self.tape = [] if tape is None else tape
         self.requests: list[tuple[str, Approval]] = []
         """Match digest and request, in the order in which they were stored."""
         self.sessions: dict[Session, int] = {}
         """When each was used last."""
+        self.calls: dict[str, list[int]] = {}
+        """When calls came, by what sessions are kept under."""
+        self.marks: dict[str, set[Mark]] = {}
+        self.policies: list[tuple[str, str]] = []
+        """Revision and digest of each policy that was in force."""
+        self._idle_ns = round(session_idle_seconds * 10**9)
+        self._used: dict[str, int] = {}
         self.broken: dict[str, str] = {}
         """Failure mode by method: `raises`, `times out`, `lost`."""
         self.gates: dict[str, Gate] = {}
@@ -34,7 +44,27 @@ class FakeLedger:
             pending = self._pending(match_digest(call, claims), now_ns)
         session_id = named(call.request)
         session = session_of(call.system, session_id, claims) if session_id is not None else None
-        return Situation(pending, session is not None and self._used(session, now_ns))
+        facts = self._facts(call, claims, now_ns)
+        return Situation(pending, session is not None and self._owned(session, now_ns), facts)
+
+    async def permitted(
+        self, call: ToolCall, claims: Claims, decision: Permit, now_ns: int
+    ) -> None:
+        """See `Ledger.permitted`."""
+        await self._begin("permitted")
+        for key in scope_of(claims).noted:
+            self._forget(key, now_ns)
+            self._used[key] = now_ns
+            self.marks.setdefault(key, set()).update(brought(call, decision))
+        self._end("permitted")
+
+    async def advance_policy(
+        self, revision: str, digest: str, now_ns: int, *, reusable: bool
+    ) -> None:
+        """See `Ledger.advance_policy`; takes any."""
+        await self._begin("advance_policy")
+        self.policies.append((revision, digest))
+        self._end("advance_policy")
 
     async def open_session(self, system: str, session_id: str, claims: Claims, now_ns: int) -> None:
         """See `Ledger.open_session`."""
@@ -87,7 +117,25 @@ class FakeLedger:
                 return approval
         return None
 
-    def _used(self, session: Session, now_ns: int) -> bool:
+    def _facts(self, call: ToolCall, claims: Claims, now_ns: int) -> SessionFacts:
+        scope = scope_of(claims)
+        for key in scope.keys:
+            self._forget(key, now_ns)
+            if counts(call):
+                self._used[key] = now_ns
+                if key in scope.noted:
+                    self.calls.setdefault(key, []).append(now_ns)
+        calls = [at for key in scope.read for at in self.calls.get(key, ())]
+        lately = [at for at in calls if at > now_ns - MINUTE_NS]
+        marks = [mark for key in scope.read for mark in self.marks.get(key, ())]
+        return SessionFacts.of(len(calls), len(lately), frozenset(marks))
+
+    def _forget(self, key: str, now_ns: int) -> None:
+        if self._used.get(key, now_ns) <= now_ns - self._idle_ns:
+            for kept in (self._used, self.calls, self.marks):
+                kept.pop(key, None)
+
+    def _owned(self, session: Session, now_ns: int) -> bool:
         owned = session in self.sessions and self.sessions[session] + IDLE_NS > now_ns
         if owned:
             self.sessions[session] = now_ns

@@ -10,6 +10,7 @@ import sqlite3
 from typing import Final
 
 from gateway.core.session import IDLE_NS, Session
+from gateway.ledger.unsynced import unsynced
 
 TOUCH_NS: Final = 3600 * 1_000_000_000
 """How exactly the last use is known: a call is not to write each time."""
@@ -53,12 +54,9 @@ def owned(db: sqlite3.Connection, session: Session, now_ns: int) -> bool:
     if owner != session.owner or used_at <= now_ns - IDLE_NS:
         return False
     if used_at <= now_ns - TOUCH_NS:
-        # Not synced: a crash may take the note, and the call need not wait for the disk.
-        db.execute("PRAGMA synchronous = NORMAL")
-        try:
+        # A crash may take the note, and the call need not wait for the disk.
+        with unsynced(db):
             _touch(db, session, now_ns)
-        finally:
-            db.execute("PRAGMA synchronous = FULL")
     return True
 
 

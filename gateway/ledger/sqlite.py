@@ -1,10 +1,8 @@
 """The ledger in one SQLite file (WAL, synchronous=FULL).
 
 One connection, used by one thread at a time under a limiter, so that the event loop never waits for
-the disk. Only its owner can read the file: it holds what agents asked for. Requests are capped, so
-that neither the disk nor the people who approve can be flooded, and are removed once expired.
-Only adds and reads requests; answering and consuming them comes with the console. Sessions are in
-the same file (`sessions.py`).
+the disk. Only its owner can read the file: it holds what agents asked for. What is in it is said by
+`approvals.py`, `conduct.py`, `revisions.py` and `sessions.py`. Does not know their statements.
 """
 
 import os
@@ -24,47 +22,21 @@ from gateway.core.approval import Approval, Situation, match_digest
 from gateway.core.call import ToolCall
 from gateway.core.canonical import canonical
 from gateway.core.claims import Claims
-from gateway.core.decision import Hold
+from gateway.core.decision import Hold, Permit
 from gateway.core.errors import LedgerUnavailable
 from gateway.core.session import CONFLICT, Session, named, session_of
-from gateway.ledger import sessions
+from gateway.core.session_facts import Mark, Scope, brought, counts, scope_of
+from gateway.ledger import approvals, conduct, revisions, sessions
+from gateway.ledger.conduct import Conduct
 
 BUSY_SECONDS: Final = 0.25
 """How long to wait for another process that holds the file."""
 DEADLINE_SECONDS: Final = 1.0
 """How long one use of the ledger may take, waiting for its turn included."""
-MAX_PENDING: Final = 1000
-MAX_PENDING_PER_SUBJECT: Final = 5
-"""A person who is asked too often approves without reading."""
+MAX_KNOWN: Final = 10_000
+"""Sessions of which it is remembered, without asking the disk, what their calls need not note."""
 
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS approvals (
-    id TEXT PRIMARY KEY,
-    match_digest TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('pending')),
-    call_id TEXT NOT NULL,
-    subject TEXT NOT NULL,
-    system TEXT NOT NULL,
-    tool TEXT NOT NULL,
-    arguments BLOB NOT NULL,
-    request_body BLOB NOT NULL,
-    policy_revision TEXT NOT NULL,
-    approvers TEXT NOT NULL,
-    approvers_needed INTEGER NOT NULL,
-    created_at INTEGER NOT NULL,
-    expires_at INTEGER NOT NULL
-) STRICT;
-CREATE INDEX IF NOT EXISTS approvals_by_match ON approvals (match_digest, expires_at);
-"""
-_PENDING: Final = (
-    "SELECT id, state, expires_at FROM approvals "
-    "WHERE match_digest = ? AND state = 'pending' AND expires_at > ? LIMIT 1"
-)
-_FORGET: Final = "DELETE FROM approvals WHERE state = 'pending' AND expires_at <= ?"
-_COUNT: Final = (
-    "SELECT COUNT(*), COUNT(*) FILTER (WHERE subject = ?) FROM approvals WHERE state = 'pending'"
-)
-_INSERT: Final = "INSERT INTO approvals VALUES (?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_SCHEMA: Final = approvals.SCHEMA + conduct.SCHEMA + revisions.SCHEMA + sessions.SCHEMA
 
 T = TypeVar("T")
 
@@ -72,8 +44,13 @@ T = TypeVar("T")
 class SQLiteLedger:
     """The `Ledger` port on SQLite. Owns its connection."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, session_idle_seconds: float = 3600.0) -> None:
         """Open or create the file.
+
+        Args:
+            path: where it is.
+            session_idle_seconds: after how long without a call the facts of a workload's session
+                are forgotten; at most a sixtieth of it later.
 
         Raises:
             LedgerUnavailable: it cannot be opened.
@@ -88,24 +65,51 @@ class SQLiteLedger:
                 undo.callback(self._db.close)
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = FULL")
-                self._db.executescript(_SCHEMA + sessions.SCHEMA)
+                self._db.execute("PRAGMA foreign_keys = ON")
+                self._db.executescript(_SCHEMA)
                 _narrow(path.resolve())
                 self._path, self._opened = path, path.stat()
                 undo.pop_all()
         except (OSError, sqlite3.Error) as exc:
             raise LedgerUnavailable(f"{path}: the ledger cannot be opened ({exc})") from exc
+        self._conduct = Conduct(round(session_idle_seconds * 1e9))
+        self._known: dict[Scope, frozenset[Mark]] = {}
+        """The marks that calls of a session need not bring any more; used longest ago first."""
         self._one_at_a_time = anyio.CapacityLimiter(1)
         self._in_use = Lock()
         self._healthy = True
 
     async def situate(self, call: ToolCall, claims: Claims, now_ns: int) -> Situation:
-        """Return the pending request for this exact call, and whether its session is its own."""
-        match = match_digest(call, claims) if call.action == "tools/call" else None
-        session_id = named(call.request)
-        if match is None and session_id is None:
-            return Situation()
+        """Return the pending request for this exact call, whose its session is, and what it did."""
+        match = match_digest(call, claims) if counts(call) else None
+        session_id, scope = named(call.request), scope_of(claims)
         session = None if session_id is None else session_of(call.system, session_id, claims)
-        return await self._run(lambda: self._situation(match, session, now_ns))
+        situation, known = await self._run(lambda: self._situation(match, session, scope, now_ns))
+        self._know(scope, known)
+        return situation
+
+    async def permitted(
+        self, call: ToolCall, claims: Claims, decision: Permit, now_ns: int
+    ) -> None:
+        """Note what a permitted call brings into its session; no disk if it has all of it.
+
+        Raises:
+            LedgerUnavailable: it could not be noted.
+        """
+        scope, marks = scope_of(claims), brought(call, decision)
+        known = self._known.get(scope, frozenset())
+        if marks <= known:
+            return
+        await self._run(lambda: self._conduct.note(self._db, scope, marks, now_ns))
+        self._know(scope, known | marks)
+
+    async def advance_policy(
+        self, revision: str, digest: str, now_ns: int, *, reusable: bool
+    ) -> None:
+        """Remember the revision of a policy; see `Ledger.advance_policy`."""
+        await self._run(
+            lambda: revisions.advance(self._db, revision, digest, now_ns, reusable=reusable)
+        )
 
     async def open_session(self, system: str, session_id: str, claims: Claims, now_ns: int) -> None:
         """Bind a session to its caller.
@@ -147,7 +151,7 @@ class SQLiteLedger:
             approval.expires_at,
         )
         held = await self._run(
-            lambda: self._join_or_insert(match, now_ns, claims.subject, approval, row)
+            lambda: approvals.join_or_insert(self._db, match, now_ns, claims.subject, approval, row)
         )
         if held is None:
             raise LedgerUnavailable("too many approval requests are pending", code="approvals_full")
@@ -160,6 +164,9 @@ class SQLiteLedger:
     def close(self) -> None:
         """Close the file, unless a thread that was left behind still uses it: that would crash."""
         if self._in_use.acquire(timeout=DEADLINE_SECONDS):
+            # What waits is worth less than a start that fails over it; a crash would take it too.
+            with suppress(sqlite3.Error):
+                self._conduct.write_all(self._db)
             self._db.close()
             self._in_use.release()
 
@@ -194,34 +201,21 @@ class SQLiteLedger:
         finally:
             self._in_use.release()
 
-    def _situation(self, match: str | None, session: Session | None, now_ns: int) -> Situation:
-        return Situation(
-            self._pending(match, now_ns) if match is not None else None,
-            session is not None and sessions.owned(self._db, session, now_ns),
-        )
+    def _know(self, scope: Scope, marks: frozenset[Mark]) -> None:
+        self._known.pop(scope, None)
+        self._known[scope] = marks
+        if len(self._known) > MAX_KNOWN:
+            # Whoever is forgotten here asks the disk again.
+            del self._known[next(iter(self._known))]
 
-    def _pending(self, match: str, now_ns: int) -> Approval | None:
-        row = self._db.execute(_PENDING, (match, now_ns)).fetchone()
-        return Approval(*row) if row else None
-
-    def _join_or_insert(
-        self, match: str, now_ns: int, subject: str, approval: Approval, row: tuple[object, ...]
-    ) -> Approval | None:
-        """Return the request that now stands for the call, or None if there is no room for it."""
-        # Leaving the block commits, or rolls back whatever went wrong in it. A crash before the
-        # commit leaves no request; after it, the repeat joins this one.
-        with self._db:
-            # One writer at a time from here on, also across processes: two repeats cannot both add.
-            self._db.execute("BEGIN IMMEDIATE")
-            pending = self._pending(match, now_ns)
-            if pending is not None:
-                return pending
-            self._db.execute(_FORGET, (now_ns,))
-            everyone, own = self._db.execute(_COUNT, (subject,)).fetchone()
-            if everyone >= MAX_PENDING or own >= MAX_PENDING_PER_SUBJECT:
-                return None
-            self._db.execute(_INSERT, row)
-        return approval
+    def _situation(
+        self, match: str | None, session: Session | None, scope: Scope, now_ns: int
+    ) -> tuple[Situation, frozenset[Mark]]:
+        db, counted = self._db, match is not None
+        facts, known = self._conduct.facts(db, scope, now_ns, counted=counted)
+        pending = approvals.pending(db, match, now_ns) if match is not None else None
+        owned = session is not None and sessions.owned(db, session, now_ns)
+        return Situation(pending, owned, facts), known
 
 
 def _create_private(path: Path) -> None:

@@ -12,14 +12,10 @@ import pytest
 from gateway.core.approval import Approval, Situation
 from gateway.core.call import ToolCall
 from gateway.core.claims import Claims
-from gateway.core.decision import ApprovalNeeded
 from gateway.core.errors import LedgerUnavailable
-from gateway.ledger.sqlite import (
-    DEADLINE_SECONDS,
-    MAX_PENDING,
-    MAX_PENDING_PER_SUBJECT,
-    SQLiteLedger,
-)
+from gateway.core.obligation import ApprovalNeeded
+from gateway.ledger.approvals import MAX_PENDING, MAX_PENDING_PER_SUBJECT
+from gateway.ledger.sqlite import DEADLINE_SECONDS, SQLiteLedger
 from gateway.ports import Ledger
 from gateway.wire import mcp
 from tests.fakes import CLAIMS, FakeLedger
@@ -82,7 +78,7 @@ def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 
 async def test_a_call_that_nobody_held_has_no_approval(subject: Subject) -> None:
     """Ledger.situate: nothing known is said as nothing."""
-    assert await subject.situate() == Situation(None)
+    assert (await subject.situate()).approval is None
     assert subject.ledger.healthy()
 
 
@@ -90,8 +86,8 @@ async def test_a_held_call_is_found_by_its_repeat(subject: Subject) -> None:
     """Design §2: the repeat of the same call walks the line again."""
     held = await subject.hold()
     assert (held.state, held.expires_at) == ("pending", NOW + 600 * SECOND)
-    assert await subject.situate() == Situation(held)
-    assert await subject.situate(call()) == Situation(held), "a new decoding of the same bytes"
+    assert (await subject.situate()).approval == held
+    assert (await subject.situate(call())).approval == held, "a new decoding of the same bytes"
 
 
 async def test_a_repeat_joins_the_request_that_is_open(subject: Subject) -> None:
@@ -137,7 +133,7 @@ async def test_another_call_is_another_request(
 ) -> None:
     """Design §1.5: an approval bounds one exact call by one subject."""
     held = await subject.hold()
-    assert await subject.situate(asked, claims) == Situation(None)
+    assert (await subject.situate(asked, claims)).approval is None
     assert (await subject.hold(asked, claims)).id != held.id
 
 
@@ -158,7 +154,7 @@ async def test_a_request_ends_at_the_instant_of_its_expiry(subject: Subject) -> 
 async def test_only_tool_calls_are_looked_up(subject: Subject) -> None:
     """House: nothing else can be held by policy, so nothing else has an approval."""
     other = replace(call(), action="prompts/get")
-    assert await subject.situate(other) == Situation(None)
+    assert (await subject.situate(other)).approval is None
 
 
 async def test_a_broken_store_is_said_and_gets_well_again(subject: Subject) -> None:
@@ -172,7 +168,7 @@ async def test_a_broken_store_is_said_and_gets_well_again(subject: Subject) -> N
         await subject.hold()
     assert not subject.ledger.healthy()
     subject.mend()
-    assert await subject.situate() == Situation(held)
+    assert (await subject.situate()).approval == held
     assert subject.ledger.healthy()
     assert (await subject.hold()).id == held.id, "no transaction was left open"
 
@@ -342,7 +338,7 @@ async def test_a_file_that_was_taken_away_is_unavailable(by: str, path: Path) ->
         await ledger.hold(call(name="crm.write"), CLAIMS, HOLD, "call-2", NOW)
     assert not ledger.healthy()
     put_back(path, aside)
-    assert await ledger.situate(call(), CLAIMS, NOW) == Situation(held)
+    assert (await ledger.situate(call(), CLAIMS, NOW)).approval == held
     assert ledger.healthy()
     ledger.close()
 
@@ -394,7 +390,7 @@ async def test_one_subject_cannot_flood_the_people_who_approve(path: Path) -> No
         await ledger.hold(nth(99), CLAIMS, HOLD, "call-2", NOW)
     assert refused.value.reason_code == "approvals_full"
     assert ledger.healthy(), "the file is well"
-    assert await ledger.situate(nth(99), CLAIMS, NOW) == Situation(None)
+    assert (await ledger.situate(nth(99), CLAIMS, NOW)).approval is None
     assert await ledger.hold(nth(0), CLAIMS, HOLD, "call-3", NOW) == held[0]
     assert (await ledger.hold(nth(99), by(1), HOLD, "call-4", NOW)).state == "pending"
     ledger.close()

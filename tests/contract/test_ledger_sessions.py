@@ -143,7 +143,8 @@ async def test_an_approval_and_a_session_are_found_together(subject: Subject) ->
     await subject.open()
     asked = call(body=None)
     held = await subject.ledger.hold(asked, CLAIMS, HOLD, "call-1", NOW)
-    assert await subject.ledger.situate(asked, CLAIMS, NOW) == Situation(held, True)
+    found = await subject.ledger.situate(asked, CLAIMS, NOW)
+    assert (found.approval, found.session_owned) == (held, True)
 
 
 OWNERS = {
@@ -324,7 +325,8 @@ async def test_a_ledger_of_an_older_version_gets_sessions(path: Path) -> None:
     run(path, "DROP TABLE sessions")
     new = SQLiteLedger(path)
     await new.open_session("crm", "s-1", CLAIMS, NOW)
-    assert await new.situate(call(body=None), CLAIMS, NOW) == Situation(held, True)
+    found = await new.situate(call(body=None), CLAIMS, NOW)
+    assert (found.approval, found.session_owned) == (held, True)
     new.close()
 
 
@@ -339,13 +341,24 @@ async def test_the_file_does_not_hold_a_sessions_id(path: Path) -> None:
     assert b"canary-session-77" not in kept
 
 
-async def test_nothing_is_asked_of_the_disk_for_a_request_that_needs_nothing(path: Path) -> None:
-    """House: a request that names no session and is no `tools/call` waits for nobody."""
+async def test_a_request_that_is_no_tool_call_waits_for_no_writer(path: Path) -> None:
+    """House: it reads what its session did, and writes nothing."""
+    ledger = SQLiteLedger(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert await ledger.situate(call(None), CLAIMS, NOW) == Situation()
+    ledger.close()
+
+
+@pytest.mark.parametrize("session_id", ["s-1", None])
+async def test_without_the_file_nothing_is_known_of_any_request(
+    session_id: str | None, path: Path
+) -> None:
+    """Design §7: `ledger_unavailable`; what taints a session would be missed."""
     ledger = SQLiteLedger(path)
     take_away(path)
-    assert await ledger.situate(call(None), CLAIMS, NOW) == Situation()
     with pytest.raises(LedgerUnavailable):
-        await ledger.situate(call(), CLAIMS, NOW)
+        await ledger.situate(call(session_id), CLAIMS, NOW)
     ledger.close()
 
 
