@@ -3,7 +3,8 @@
 The outcome of a sent call is recorded exactly once, also when its caller has left; what is relayed
 as it comes is recorded in parts, before the piece that completes one goes on or once it is old,
 also in silence; an answer that cannot be whole says so in the best way still open. Every answer
-carries the receipt of its record. Owned by the pipeline, for one call. Does not send or decide.
+carries the receipt of its record, and in observe mode what it would be outside it. Owned by the
+pipeline, for one call. Does not send or decide.
 """
 
 from collections.abc import AsyncIterator
@@ -33,7 +34,8 @@ INLINE_BYTES: Final = 128 * 1024
 async def answer(trail: Trail, decision: Decision, caller: Caller) -> None:
     """Answer a call that was not sent, or whose own answer cannot be given."""
     answer = refusal.answer(_refusal(trail, decision), trail.call)
-    await caller.start(answer.status, answer.headers | receipts.header(trail.receipt))
+    ours = receipts.headers(trail.receipt, decision.observed)
+    await caller.start(answer.status, answer.headers | ours)
     await caller.finish(answer.body)
 
 
@@ -48,6 +50,7 @@ def _refusal(trail: Trail, decision: Decision) -> Refusal:
         receipt=trail.closing or trail.receipt,
         resource=trail.request.resource,
         scheme=trail.request.credential.scheme,
+        observed=decision.observed,
     )
 
 
@@ -60,7 +63,7 @@ class Outcome:
         self._evidence = evidence
         self._clock = clock
         self._recorded = False
-        self._tally = Tally()
+        self._tally = Tally(omitted=permit.results_omitted)
         self._came = anyio.Event()
         """Set once there is something that no record has."""
         self._turn = anyio.Lock(fast_acquire=True)
@@ -197,8 +200,9 @@ class _Timed:
 class Reply:
     """The answer as far as it has gone out: a stream's head at once, another's with its body."""
 
-    def __init__(self, trail: Trail, caller: Caller) -> None:
+    def __init__(self, trail: Trail, permit: Permit, caller: Caller) -> None:
         self._trail = trail
+        self._permit = permit
         self._caller = caller
         self._response: UpstreamResponse | None = None
         self._streamed = False
@@ -233,9 +237,9 @@ class Reply:
         self._ended = piece.final
         await (self._caller.finish if piece.final else self._caller.write)(self._spliced(piece))
 
-    async def break_off(self, permit: Permit) -> None:
+    async def break_off(self) -> None:
         """Say that no whole answer will come, in the best way that is still open."""
-        trail = self._trail
+        trail, permit = self._trail, self._permit
         if self._ended:
             return  # The answer is whole; what failed came after it.
         if not self._started:
@@ -248,16 +252,17 @@ class Reply:
 
     async def _start(self, response: UpstreamResponse) -> None:
         self._started = True
-        headers = {**response.headers, **receipts.header(self._trail.receipt)}
-        await self._caller.start(response.status, headers)
+        ours = receipts.headers(self._trail.receipt, self._permit.observed)
+        await self._caller.start(response.status, receipts.without_ours(response.headers) | ours)
 
     def _spliced(self, piece: Piece) -> bytes:
         if self._place is None:
             return piece.data
+        closing, observed = self._trail.closing, self._permit.observed
         if piece.message == "event":
             event = Event(piece.data, piece.opens)
-            return receipts.event_filled(event, self._place, self._trail.closing)
-        return self._place.filled(self._trail.closing)
+            return receipts.event_filled(event, self._place, closing, observed)
+        return self._place.filled(closing, observed)
 
 
 def _find(piece: Piece) -> receipts.Place | None:

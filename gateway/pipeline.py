@@ -1,13 +1,14 @@
 """The straight line: every call walks it, in this order and in no other.
 
-    decode → authenticate → situate → decide → record intent → equip → send → check
+    decode → authenticate → situate → decide → note → record intent → equip → send → check
            → record outcome → encode
 
-Invariants: nothing is sent without a permit; nothing is sent before its intent is durable; the
-caller does not get the last byte before the outcome is durable, nor any byte much before its part
-is; a session is used by, and its id given to, its owner alone; a refusal is recorded like a permit;
-a failure of any step before sending is a denial. A `Hold` ends the line: its approved repeat walks
-it again from the top. Knows ports, never adapters. Does not admit (`app`, `wire`).
+Invariants: nothing is sent without a permit; nothing is sent before its intent is durable, nor
+before its session has what it brings; the caller does not get the last byte before the outcome is
+durable, nor any byte much before its part is; a session is used by, and its id given to, its owner
+alone; a refusal is recorded like a permit; a failure of any step before sending is a denial. A
+`Hold` ends the line: its approved repeat walks it again from the top. Knows ports, never adapters.
+Does not admit (`app`, `wire`).
 """
 
 import secrets
@@ -83,6 +84,8 @@ async def walk(
         decision = await _decide(trail, ports, refused)
         if isinstance(decision, Hold):
             decision = await _hold(trail, decision, ports)
+        elif isinstance(decision, Permit):
+            decision = await _note(trail, decision, ports)
         await _record(trail, decision, ports)
     match decision:
         case Permit() if trail.failure is None:
@@ -141,9 +144,24 @@ async def _hold(trail: Trail, hold: Hold, ports: Ports) -> Decision:
             trail.decoded, trail.verified, hold, trail.call_id, trail.began_ns
         )
     except GatewayError as failure:
-        trail.failure = failure
-        return replace(Deny.because(failure, "hold"), policy=hold.policy)
+        return _denied(trail, hold, failure, "hold")
     return hold
+
+
+async def _note(trail: Trail, permit: Permit, ports: Ports) -> Decision:
+    """Note what the call brings into its session; one that could leave no mark is denied."""
+    try:
+        await ports.ledger.permitted(trail.decoded, trail.verified, permit, trail.began_ns)
+    except GatewayError as failure:
+        return _denied(trail, permit, failure, "note")
+    return permit
+
+
+def _denied(trail: Trail, decision: Permit | Hold, failure: GatewayError, step: str) -> Deny:
+    """Return the denial that takes the place of a decision that cannot be carried out."""
+    trail.failure = failure
+    denial = Deny.because(failure, step)
+    return replace(denial, policy=decision.policy, observed=decision.observed)
 
 
 async def _record(trail: Trail, decision: Decision, ports: Ports) -> None:
@@ -176,7 +194,7 @@ async def _bind(trail: Trail, response: UpstreamResponse, ports: Ports) -> None:
 
 async def _forward(trail: Trail, permit: Permit, caller: Caller, ports: Ports) -> None:
     """Send the call, relay its answer, and record the outcome before the last byte."""
-    call, reply = trail.decoded, Reply(trail, caller)
+    call, reply = trail.decoded, Reply(trail, permit, caller)
     outcome = Outcome(trail, permit, ports.evidence, ports.clock)
     # A tool's JSON answer is held until it is whole, for the receipt that goes into it.
     hold = MAX_HELD if call.action == "tools/call" else None
@@ -197,7 +215,7 @@ async def _forward(trail: Trail, permit: Permit, caller: Caller, ports: Ports) -
                     outcome.gave(piece)
     except (UpstreamError, ExecutedUnrecorded) as failure:
         trail.failure = await outcome.failed(failure)
-        await reply.break_off(permit)
+        await reply.break_off()
     finally:
         # Still open only if the caller left, or if something happened that nobody foresaw.
         with suppress(ExecutedUnrecorded):

@@ -65,6 +65,8 @@ def _read(file: Path) -> bytes:
 def _print(decision: Decision) -> None:
     fields = decision_fields(decision)
     output.say(output.coloured(fields["effect"]))
+    if decision.observed is not None:
+        output.say(f"  observe mode: outside it, {decision.observed}")
     for reason in decision.reasons:
         output.say(f"  {reason.code} ({reason.rule})")
     if isinstance(decision, Hold):

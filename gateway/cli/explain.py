@@ -54,6 +54,8 @@ def _call(fields: Any) -> Iterator[str]:
     yield f"{words(fields, 'time')}  {who} asked for {what} at {system}"
     decision = member(fields, "decision")
     yield f"  decision: {words(decision, 'effect') or 'none'}"
+    if member(decision, "observed"):
+        yield f"  observe mode: outside it, {words(decision, 'observed')}"
     for reason in elements(decision, "reasons"):
         yield f"    {words(reason, 'code')} ({words(reason, 'rule')})"
     yield from _grounds(decision)

@@ -2,7 +2,8 @@
 
 The tally sees the upstream's very bytes, before the gateway's receipt is put into them. What is
 relayed as it comes is kept in parts, so that a long answer does not wait for its end to be on disk
-and is not held in memory; the outcome then has the rest. Does not change, redact or judge it.
+and is not held in memory; the outcome then has the rest. Where the charter leaves results out of
+evidence, only lengths and digests are kept. Does not change, redact or judge it.
 """
 
 import hashlib
@@ -22,9 +23,10 @@ Status = Literal["completed", "upstream_failed", "abandoned"]
 
 
 class Kept:
-    """Bytes with their length and digest; past `MAX_KEPT` only those two."""
+    """Bytes with their length and digest; past `MAX_KEPT`, or when omitted, only those two."""
 
-    def __init__(self) -> None:
+    def __init__(self, omitted: bool = False) -> None:
+        self._omitted = omitted
         self._digest = hashlib.sha256()
         self._bytes = bytearray()
         self.length = 0
@@ -33,6 +35,8 @@ class Kept:
         """Take some more bytes."""
         self._digest.update(piece)
         self.length += len(piece)
+        if self._omitted:
+            return
         if self.truncated:
             self._bytes.clear()
         else:
@@ -41,7 +45,7 @@ class Kept:
     @property
     def truncated(self) -> bool:
         """Whether the bytes were too many to be kept; half a body would look like a whole one."""
-        return self.length > MAX_KEPT
+        return self.length > MAX_KEPT and not self._omitted
 
     @property
     def digest(self) -> str:
@@ -54,21 +58,32 @@ class Kept:
         A record is JSON, so what is not UTF-8 is spelled with escapes; the digest is the bytes'.
         """
         body, exact = None, True
-        if not self.truncated:
+        if not (self.truncated or self._omitted):
             try:
                 body = self._bytes.decode("utf-8")
             except UnicodeDecodeError:
                 body, exact = self._bytes.decode("utf-8", "backslashreplace"), False
-        return {"body": body, "body_exact": exact, "blob": None, "truncated": self.truncated}
+        return {
+            "body": body,
+            "body_exact": exact,
+            "blob": None,
+            "truncated": self.truncated,
+            "omitted": self._omitted,
+        }
 
 
 class Tally:
-    """A running account of one answer. Owned by the pipeline, for one call."""
+    """A running account of one answer. Owned by the pipeline, for one call.
 
-    def __init__(self) -> None:
+    Args:
+        omitted: whether the charter leaves what comes back out of evidence.
+    """
+
+    def __init__(self, omitted: bool = False) -> None:
+        self._omitted = omitted
         self._whole = hashlib.sha256()
         self._length = 0
-        self._rest = Kept()
+        self._rest = Kept(omitted)
         self._rest_began_ns = 0
         self._parts = 0
         self._http_status: int | None = None
@@ -109,7 +124,7 @@ class Tally:
     def part_kept(self) -> None:
         """Begin the next part: the one before is durable."""
         self._parts += 1
-        self._rest = Kept()
+        self._rest = Kept(self._omitted)
 
     def outcome(self, status: Status, error: str | None) -> dict[str, Any]:
         """Return what the `outcome` record says about the answer.

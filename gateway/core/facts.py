@@ -179,6 +179,7 @@ def decision_fields(decision: Decision) -> dict[str, Any]:
         else None,
         "charter": decision.charter,
         "grant": decision.grant,
+        "observed": decision.observed,
         "engine": stamp.engine if stamp else None,
         "policy_revision": stamp.revision if stamp else None,
         "bundle_digest": stamp.bundle_digest if stamp else None,

@@ -84,6 +84,10 @@ class Recorder:
                 self._secrets.pop(call_id, None)
             raise
 
+    def adopt(self, systems: Mapping[str, Mapping[str, Any]]) -> None:
+        """Redact by another catalogue from now on; see `Redactor.adopt`."""
+        self._redactor.adopt(systems)
+
     def latch(self, why: str) -> None:
         """See `EvidenceLog.latch`."""
         self._writer.latch(why)

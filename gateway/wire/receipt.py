@@ -1,14 +1,15 @@
-"""Receipts for callers: where a call's record stands in the log, in a header and in a tool result.
+"""What the gateway says in an answer: where its record stands, and that its charter observes.
 
-A caller that keeps its receipts can prove later that the log leaves one out. In a tool's result the
-receipt is put into the text itself, so that every other byte stays the upstream's; whatever the
-upstream wrote there under the gateway's name is taken out. A message that two parsers could read
-differently is left alone, and refused if one of them could find the gateway's name in it. Does not
-check receipts.
+In a header and in a tool's result. A caller that keeps its receipts can prove later that the log
+leaves one out. In a result they are put into the text, so that every other byte stays the
+upstream's; whatever the upstream wrote there under the gateway's name is taken out. A message that
+two parsers could read differently is left alone, and refused if one of them could find the
+gateway's name in it. Does not check receipts.
 """
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from gateway.core.answer import MAX_KEPT
@@ -21,6 +22,12 @@ HEADER: Final = "bailiwick-receipt"
 """A dictionary of RFC 8941 (now RFC 9651): `origin="…", seq=7, leaf="sha256:…"`."""
 KEY: Final = "bailiwick/receipt"
 """Member of `_meta` of a tool's result."""
+OBSERVED_HEADER: Final = "bailiwick-observed"
+"""In observe mode, what the answer would be outside it: `permit`, `deny` or `hold`."""
+OBSERVED_KEY: Final = "bailiwick/observed"
+"""The same in `_meta` of a tool's result."""
+OUR_HEADERS: Final = "bailiwick-"
+"""Prefix of the headers that only the gateway writes."""
 OURS: Final = "bailiwick/"
 """Prefix of the members of `_meta` that only the gateway writes."""
 MAX_SPLICED: Final = MAX_KEPT
@@ -32,12 +39,23 @@ _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _BOM: Final = "\ufeff"
 
 
-def header(receipt: Receipt | None) -> dict[str, str]:
-    """Return the header of an answer, as headers to add; none without a receipt."""
-    if receipt is None:
-        return {}
-    origin = receipt.origin.replace("\\", "\\\\").replace('"', '\\"')
-    return {HEADER: f'origin="{origin}", seq={receipt.seq}, leaf="{receipt.leaf_hash}"'}
+def headers(receipt: Receipt | None, observed: str | None = None) -> dict[str, str]:
+    """Return the headers that the gateway adds to an answer.
+
+    Args:
+        receipt: of its record; None: there is none to give.
+        observed: what it would be outside observe mode; None: the charter does not observe.
+    """
+    found = {} if observed is None else {OBSERVED_HEADER: observed}
+    if receipt is not None:
+        origin = receipt.origin.replace("\\", "\\\\").replace('"', '\\"')
+        found[HEADER] = f'origin="{origin}", seq={receipt.seq}, leaf="{receipt.leaf_hash}"'
+    return found
+
+
+def without_ours(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return an upstream's headers without what claims to be ours; names are in lower case."""
+    return {name: said for name, said in headers.items() if not name.startswith(OUR_HEADERS)}
 
 
 class Place(NamedTuple):
@@ -48,14 +66,21 @@ class Place(NamedTuple):
     """The other members of `_meta`, each with its comma before it."""
     after: str
     bare: str
-    """The message without a receipt."""
+    """The message with nothing of ours."""
 
-    def filled(self, receipt: Receipt | None) -> bytes:
-        """Return the message with this receipt; without one there may be none to give."""
-        if receipt is None:
+    def filled(self, receipt: Receipt | None, observed: str | None = None) -> bytes:
+        """Return the message with what there is to say; see `headers`."""
+        ours = meta(receipt, observed)
+        if not ours:
             return self.bare.encode("utf-8")
-        ours = f'"{KEY}":' + dumps(receipt.as_evidence()).decode("utf-8")
-        return (self.before + ours + self.others + self.after).encode("utf-8")
+        said = dumps(ours).decode("utf-8")[1:-1]
+        return (self.before + said + self.others + self.after).encode("utf-8")
+
+
+def meta(receipt: Receipt | None, observed: str | None) -> dict[str, Any]:
+    """Return the members of `_meta` that the gateway adds to a tool's result; see `headers`."""
+    found: dict[str, Any] = {} if receipt is None else {KEY: receipt.as_evidence()}
+    return found if observed is None else {**found, OBSERVED_KEY: observed}
 
 
 def place(message: bytes) -> Place | None:
@@ -82,10 +107,12 @@ def event_place(event: Event) -> Place | None:
     return place(event.data())
 
 
-def event_filled(event: Event, found: Place, receipt: Receipt | None) -> bytes:
-    """Return the event with the receipt at this place, its data in one line."""
+def event_filled(
+    event: Event, found: Place, receipt: Receipt | None, observed: str | None = None
+) -> bytes:
+    """Return the event with what there is to say at this place, its data in one line."""
     # Between the lines of JSON a newline is white space, since a text cannot hold one.
-    return event.with_data(found.filled(receipt).replace(b"\n", b" "))
+    return event.with_data(found.filled(receipt, observed).replace(b"\n", b" "))
 
 
 def _may_name_us(message: bytes) -> bool:

@@ -28,7 +28,7 @@ from gateway.core.errors import (
 from gateway.core.record import Receipt
 from gateway.wire import challenge
 from gateway.wire.jsonrpc import METHOD_NOT_FOUND, REFUSED
-from gateway.wire.receipt import KEY
+from gateway.wire.receipt import meta
 
 RETRY_AFTER_SECONDS: Final = 30
 """What a caller is told to wait before it repeats a held call, or asks an unready gateway again."""
@@ -58,6 +58,8 @@ class Refusal:
     """Canonical URI of what was asked for, for the challenge."""
     scheme: challenge.Scheme = "bearer"
     """How the caller's token came, for the challenge."""
+    observed: str | None = None
+    """What the decision would be outside observe mode; None: the charter does not observe."""
 
     def facts(self) -> dict[str, Any]:
         """Return the members that a machine reads, the same in every shape."""
@@ -73,8 +75,13 @@ class Refusal:
         return facts
 
     def data(self) -> dict[str, Any]:
-        """Return the facts with the receipt, for a shape that has one place for both."""
-        return self.facts() | ({"receipt": self.receipt.as_evidence()} if self.receipt else {})
+        """Return the facts with all else that is ours, for a shape that has one place for both."""
+        data = self.facts()
+        if self.receipt:
+            data["receipt"] = self.receipt.as_evidence()
+        if self.observed:
+            data["observed"] = self.observed
+        return data
 
     def sentence(self) -> str:
         """Return what a person or a model reads."""
@@ -142,10 +149,8 @@ def _error_result(refusal: Refusal, call: ToolCall) -> dict[str, Any]:
     result: dict[str, Any] = {
         "content": [{"type": "text", "text": refusal.sentence()}],
         "isError": True,
-        "_meta": {"bailiwick/refusal": refusal.facts()},
+        "_meta": {"bailiwick/refusal": refusal.facts()} | meta(refusal.receipt, refusal.observed),
     }
-    if refusal.receipt:
-        result["_meta"][KEY] = refusal.receipt.as_evidence()
     if call.era == "modern":
         result["resultType"] = "complete"
     return result

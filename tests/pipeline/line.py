@@ -6,8 +6,9 @@ from typing import Any
 
 from gateway.core.call import Request
 from gateway.core.claims import NOTHING, Credential, UnverifiedToken
-from gateway.core.decision import ApprovalNeeded, Decision, Deny, Hold, Reason
+from gateway.core.decision import Decision, Deny, Hold, Reason
 from gateway.core.errors import WireError
+from gateway.core.obligation import ApprovalNeeded
 from gateway.core.session import session_of
 from gateway.pipeline import Ports, walk
 from tests.fakes import (

@@ -47,6 +47,11 @@ def decide(line: Line, gate: Gate) -> None:
     line.decision_point.gate = gate
 
 
+def permitted(line: Line, gate: Gate) -> None:
+    """Stop while the session is told; only a permit gets there."""
+    line.ledger.gates["permitted"] = gate
+
+
 PLACES = [authenticate, situate, decide]
 
 
@@ -59,7 +64,7 @@ async def test_a_caller_that_leaves_before_a_denial_is_recorded_all_the_same(pla
     assert (line.upstream.calls, line.kinds(), line.caller.steps) == ([], ["refusal"], [])
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", [*PLACES, permitted])
 async def test_a_caller_that_leaves_before_a_permit_reaches_no_upstream(place: Place) -> None:
     """Design §2: what was permitted and not sent has an intent and an `abandoned` outcome."""
     line, gate = Line(), Gate()

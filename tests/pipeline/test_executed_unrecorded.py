@@ -120,7 +120,7 @@ async def test_an_outcome_whose_answer_was_lost_counts_as_unrecorded() -> None:
 
 EVIDENCE = (None, ("intent", False), ("intent", True), ("outcome", False), ("outcome", True))
 UPSTREAM = ("answers", "unreachable", "lost head", "breaks off", "fails on leaving")
-LEDGER = (None, "situate", "hold", "open_session")
+LEDGER = (None, "situate", "hold", "permitted", "open_session")
 DECISIONS: tuple[Decision | Exception, ...] = (PERMIT, DENY, HOLD, PolicyUnavailable("down"))
 UNBOUND = "canary-unbound-session"
 CALLER = (None, "start", "write", "finish")
@@ -178,7 +178,7 @@ def check(line: Line, reached_answer: bool) -> None:
 async def test_in_no_combination_of_failures_does_effect_come_before_evidence(
     shape: str, body: bytes | None
 ) -> None:
-    """Design §1.3: 1,600 combinations a shape, of an answer that is held and one that is not."""
+    """Design §1.3: 2,000 combinations a shape, of an answer that is held and one that is not."""
     for script in itertools.product(DECISIONS, EVIDENCE, UPSTREAM, LEDGER, CALLER):
         line = scripted(shape, *script)
         with anyio.fail_after(5):
@@ -205,7 +205,7 @@ async def test_in_no_combination_of_failures_does_effect_come_before_evidence(
     ),
     stop=st.sampled_from(
         [
-            *("authenticate", "situate", "decide", "hold", "intent", "refusal"),
+            *("authenticate", "situate", "decide", "hold", "permitted", "intent", "refusal"),
             *("head", "open_session", "outcome"),
         ]
     ),
@@ -247,7 +247,7 @@ def place(line: Line, gate: Gate, stop: str) -> None:
     """Put the gate where the caller leaves."""
     if stop == "authenticate":
         line.authenticator.gate = gate
-    elif stop in ("situate", "hold", "open_session"):
+    elif stop in ("situate", "hold", "permitted", "open_session"):
         line.ledger.gates[stop] = gate
     elif stop == "decide":
         line.decision_point.gate = gate

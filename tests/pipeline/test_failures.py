@@ -98,6 +98,10 @@ MATRIX = [
         for m in MODES
     ),
     *(
+        Row(f"permitted {m}", ledger("permitted", m), 200, "ledger_unavailable", ("refusal",))
+        for m in MODES
+    ),
+    *(
         Row(f"append intent {mode}", evidence("intent", lost), 503, "evidence_unavailable", left)
         for mode, lost, left in (("raises", False, ()), ("lost", True, ("intent",)))
     ),

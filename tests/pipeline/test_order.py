@@ -23,6 +23,7 @@ BEFORE = [
     "authenticate",
     "situate",
     "decide",
+    "permitted",
     ("append", "intent"),
     ("durable", "intent"),
     "send",

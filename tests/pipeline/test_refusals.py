@@ -50,6 +50,11 @@ def break_hold(line: Line) -> None:
     line.ledger.broken["hold"] = "raises"
 
 
+def break_notes(line: Line) -> None:
+    """Break what the ledger is told of a permit."""
+    line.ledger.broken["permitted"] = "raises"
+
+
 KINDS: dict[str, tuple[dict[str, Any], str, str]] = {
     "admission": ({"refusal": ADMISSION}, "host_unknown", "gateway.admit"),
     "malformed": ({"body": b"[]"}, "json_not_object", "gateway.decode"),
@@ -64,6 +69,11 @@ KINDS: dict[str, tuple[dict[str, Any], str, str]] = {
         {"decision": HOLD, "prepare": break_hold},
         "ledger_unavailable",
         "gateway.hold",
+    ),
+    "permit not noted": (
+        {"decision": PERMIT, "prepare": break_notes},
+        "ledger_unavailable",
+        "gateway.note",
     ),
 }
 """Each kind of refusal: how it comes about, its code, and the rule that the record names."""

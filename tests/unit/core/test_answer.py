@@ -38,6 +38,7 @@ def test_an_answer_is_recorded_whole() -> None:
         "body_exact": True,
         "blob": None,
         "truncated": False,
+        "omitted": False,
         "parts": 0,
         "relayed_bytes": None,
         "checks": [],
@@ -147,6 +148,7 @@ def test_a_part_says_where_it_stands_in_the_body() -> None:
         "body_exact": True,
         "blob": None,
         "truncated": False,
+        "omitted": False,
     }
 
 
@@ -155,3 +157,44 @@ def test_a_part_that_is_not_durable_yet_is_not_forgotten() -> None:
     tally = tallied(b"one")
     assert tally.part() == tally.part()
     assert outcome(tally)["body"] == "one"
+
+
+@pytest.mark.parametrize("length", [0, 3, MAX_KEPT + 1])
+def test_of_what_the_charter_leaves_out_only_length_and_digest_are_kept(length: int) -> None:
+    """Charter: `evidence.capture` without `results`; that it was left out is said."""
+    tally, body = Tally(omitted=True), b"x" * length
+    tally.begin(200, {})
+    tally.add(body, 0)
+    record = outcome(tally)
+    assert (record["body"], record["body_exact"], record["blob"]) == (None, True, None)
+    assert (record["omitted"], record["truncated"]) == (True, False)
+    assert (record["body_bytes"], record["body_digest"]) == (length, digest(body))
+
+
+def test_what_is_left_out_is_left_out_of_every_part() -> None:
+    """Charter: as above; the parts that follow one too."""
+    tally = Tally(omitted=True)
+    for number, piece in enumerate((b"one", b"two")):
+        tally.add(piece, 0)
+        assert tally.part() == {
+            "index": number,
+            "offset": 3 * number,
+            "bytes": 3,
+            "digest": digest(piece),
+            "body": None,
+            "body_exact": True,
+            "blob": None,
+            "truncated": False,
+            "omitted": True,
+        }
+        tally.part_kept()
+    tally.add(b"\xff", 0)
+    assert (outcome(tally)["body"], outcome(tally)["body_exact"]) == (None, True)
+    assert outcome(tally)["body_digest"] == digest(b"onetwo\xff")
+
+
+def test_what_is_left_out_is_not_held_in_memory() -> None:
+    """House: nobody will ask for it."""
+    tally = Tally(omitted=True)
+    tally.add(b"x" * 1000, 0)
+    assert tally._rest._bytes == b""

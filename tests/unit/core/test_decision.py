@@ -12,7 +12,6 @@ from gateway.core.decision import (
     EFFECTS,
     IMPACTS,
     MAX_ANSWER_BYTES,
-    ApprovalNeeded,
     Classification,
     Deny,
     Hold,
@@ -30,10 +29,13 @@ from gateway.core.errors import (
     PolicyAnswerInvalid,
     PolicyUnavailable,
 )
+from gateway.core.obligation import ApprovalNeeded
 
 STAMP = PolicyStamp("embedded", "r7", "sha256:b", "d-1", "sha256:i", 1_234)
 CLASS = {"effect": "write", "impacts": ["payment"], "domain": "finance", "environment": "prod"}
 APPROVAL = {"type": "approval", "approvers": "treasury", "count": 2, "expires_seconds": 900}
+OBSERVED = {effect: {"type": "observe", "effect": effect} for effect in ("permit", "deny", "hold")}
+UNTRUSTED, OMIT = {"type": "untrusted_input"}, {"type": "omit_results"}
 PERMIT: dict[str, Any] = {
     "effect": "permit",
     "reasons": [{"code": "charter_allows", "rule": "bailiwick.permit"}],
@@ -100,8 +102,16 @@ def refused_with(answer: bytes) -> str:
         (DENY, Deny(REASONS, CLASSIFICATION, "invoice-agent", "g-1", STAMP)),
         (BARE_DENY, Deny(REASONS, None, None, None, STAMP)),
         (
-            {**DENY, "obligations": [{"type": "log"}]},
-            Deny(REASONS, CLASSIFICATION, "invoice-agent", "g-1", STAMP),
+            {**PERMIT, "obligations": [OBSERVED["deny"], UNTRUSTED, OMIT]},
+            Permit(REASONS, CLASSIFICATION, "invoice-agent", "g-1", STAMP, "deny", True, True),
+        ),
+        (
+            {**HOLD, "obligations": [OBSERVED["hold"], APPROVAL]},
+            Hold(REASONS, CLASSIFICATION, "invoice-agent", "g-1", STAMP, APPROVAL_NEEDED, "hold"),
+        ),
+        (
+            {**DENY, "obligations": [OBSERVED["deny"]]},
+            Deny(REASONS, CLASSIFICATION, "invoice-agent", "g-1", STAMP, "deny"),
         ),
         (
             {**BARE_DENY, "reasons": [{"code": "a", "rule": "b"}, {"code": "c", "rule": "d"}]},
@@ -115,7 +125,9 @@ def refused_with(answer: bytes) -> str:
         "hold-without-grant",
         "deny",
         "deny-bare",
-        "deny-with-an-obligation",
+        "permit-with-obligations",
+        "hold-observed",
+        "deny-observed",
         "deny-two-reasons-in-order",
     ],
 )
@@ -353,12 +365,52 @@ def test_obligations_that_are_not_a_list_of_objects_are_refused(
 
 @pytest.mark.parametrize(
     "obligations",
-    [[{}], [APPROVAL], [{"type": "redact"}], [{"type": "log"}, APPROVAL], [{"type": None}]],
-    ids=["empty-object", "approval", "unknown", "two", "null-type"],
+    [
+        [{}],
+        [APPROVAL],
+        [{"type": "redact"}],
+        [{"type": "log"}, APPROVAL],
+        [{"type": None}],
+        [UNTRUSTED, {"type": "check", "name": "secrets", "action": "block"}],
+        [UNTRUSTED, UNTRUSTED],
+    ],
+    ids=["empty-object", "approval", "unknown", "two", "null-type", "check", "twice"],
 )
-def test_a_permit_with_any_obligation_is_void(obligations: list[Any]) -> None:
+def test_a_permit_with_an_obligation_that_is_not_for_it_is_void(obligations: list[Any]) -> None:
     """House: design §4, an obligation that cannot be carried out denies."""
     assert refused_with(encode({**PERMIT, "obligations": obligations})) == UNKNOWN
+
+
+@pytest.mark.parametrize("one", [UNTRUSTED, OMIT], ids=lambda one: one["type"])
+@pytest.mark.parametrize("name", ["deny", "bare-deny", "hold"])
+def test_what_takes_care_of_an_answer_has_no_place_where_nothing_is_sent(
+    name: str, one: dict[str, str]
+) -> None:
+    """House: it would be dropped without a word."""
+    answer = {**ANSWERS[name], "obligations": [*ANSWERS[name]["obligations"], one]}
+    assert refused_with(encode(answer)) == UNKNOWN
+
+
+@pytest.mark.parametrize("one", [APPROVAL, {"type": "log"}], ids=["approval", "unknown"])
+@pytest.mark.parametrize("name", ["deny", "bare-deny"])
+def test_a_denial_with_an_obligation_that_is_not_for_it_is_no_answer(
+    name: str, one: dict[str, Any]
+) -> None:
+    """Policy §7.2.4: whatever the effect."""
+    assert refused_with(encode({**ANSWERS[name], "obligations": [one]})) == UNKNOWN
+
+
+@pytest.mark.parametrize("would_be", ["permit", "deny", "hold"])
+@pytest.mark.parametrize("name", list(ANSWERS))
+def test_only_a_permit_can_stand_for_another_effect(name: str, would_be: str) -> None:
+    """Issue: observe mode lets through or leaves alone; it refuses nothing by itself."""
+    document = ANSWERS[name]
+    answer = {**document, "obligations": [*document["obligations"], OBSERVED[would_be]]}
+    if document["effect"] in ("permit", would_be):
+        decision = read_decision(encode(answer), STAMP)
+        assert (effect_name(decision), decision.observed) == (document["effect"], would_be)
+    else:
+        assert refused_with(encode(answer)) == INVALID
 
 
 @pytest.mark.parametrize(
@@ -373,8 +425,12 @@ def test_a_permit_with_any_obligation_is_void(obligations: list[Any]) -> None:
         [APPROVAL, APPROVAL],
         [APPROVAL, {"type": "redact"}],
         [{"type": "redact"}, APPROVAL],
+        [OBSERVED["hold"]],
     ],
-    ids=["none", "empty", "notify", "capital", "list", "null", "twice", "and-more", "more-first"],
+    ids=[
+        *("none", "empty", "notify", "capital", "list", "null", "twice", "and-more", "more-first"),
+        "only-observed",
+    ],
 )
 def test_a_hold_carries_exactly_one_approval(obligations: list[Any]) -> None:
     """House: a second obligation would be dropped without a word."""

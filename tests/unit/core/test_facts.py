@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -69,6 +70,7 @@ def test_an_intent_is_recorded_whole() -> None:
             "class": {"effect": "read", "impacts": [], "domain": "crm", "environment": "test"},
             "charter": "tester",
             "grant": None,
+            "observed": None,
             "engine": "fake/1",
             "policy_revision": "revision-1",
             "bundle_digest": "sha256:00",
@@ -100,6 +102,14 @@ def test_an_intent_is_recorded_whole() -> None:
             "total_ns": None,
         },
     }
+
+
+@pytest.mark.parametrize("decision", [PERMIT, DENY, HOLD], ids=["permit", "deny", "hold"])
+def test_in_observe_mode_a_record_says_what_would_be_outside_it(decision: Decision) -> None:
+    """Issue: observe mode marks every record."""
+    assert decided(trail(), decision)["decision"]["observed"] is None
+    observed = decided(trail(), replace(decision, observed="deny"))["decision"]
+    assert observed == {**decided(trail(), decision)["decision"], "observed": "deny"}
 
 
 EARLY = {

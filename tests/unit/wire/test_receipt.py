@@ -12,8 +12,9 @@ from gateway.wire.receipt import (
     MAX_SPLICED,
     event_filled,
     event_place,
-    header,
+    headers,
     place,
+    without_ours,
 )
 from gateway.wire.sse import Event
 
@@ -298,17 +299,66 @@ def test_any_other_event_is_left_alone(event: bytes) -> None:
 
 def test_the_header_is_a_dictionary_of_structured_fields() -> None:
     """RFC 8941 §3.2: two strings and an integer."""
-    assert header(RECEIPT) == {
+    assert headers(RECEIPT) == {
         "bailiwick-receipt": f'origin="example.com/bailiwick/0", seq=7, leaf="sha256:{"a" * 64}"'
     }
 
 
 def test_an_origin_cannot_break_out_of_its_string() -> None:
     """RFC 8941 §3.3.3: quotes and backslashes are escaped."""
-    text = header(Receipt(1, "l", 'a"\\b'))["bailiwick-receipt"]
+    text = headers(Receipt(1, "l", 'a"\\b'))["bailiwick-receipt"]
     assert text == 'origin="a\\"\\\\b", seq=1, leaf="l"'
 
 
 def test_without_a_receipt_there_is_no_header() -> None:
     """House: an answer that no record stands behind claims none."""
-    assert header(None) == {}
+    assert headers(None) == {}
+
+
+@pytest.mark.parametrize("observed", ["permit", "deny", "hold"])
+def test_in_observe_mode_a_header_says_what_would_be_outside_it(observed: str) -> None:
+    """Issue: observe mode marks every answer, with a receipt or without."""
+    assert headers(None, observed) == {"bailiwick-observed": observed}
+    assert headers(RECEIPT, observed) == {"bailiwick-observed": observed, **headers(RECEIPT)}
+
+
+def test_headers_in_our_name_are_taken_out() -> None:
+    """House: neither a receipt nor a mark is the upstream's to give."""
+    forged = {"bailiwick-observed": "permit", "bailiwick-receipt": "x", "bailiwick-": "x"}
+    kept = {"content-type": "a/b", "x-bailiwick": "x"}
+    assert without_ours({**forged, **kept}) == kept
+
+
+@pytest.mark.parametrize("receipt", [RECEIPT, None], ids=["receipt", "no receipt"])
+@pytest.mark.parametrize(
+    ("result", "others"),
+    [
+        ("{}", {}),
+        ('{"content":[]}', {}),
+        ('{"_meta":{"x":1}}', {"x": 1}),
+        ('{"_meta":{"bailiwick/observed":"permit"}}', {}),
+        ('{"_meta":{"a":1,"Bailiwick/Observed":"permit","x":1}}', {"a": 1, "x": 1}),
+    ],
+    ids=["empty", "content", "meta", "forged", "forged among others"],
+)
+def test_a_result_says_so_beside_the_receipt_and_no_upstream_can(
+    result: str, others: dict[str, Any], receipt: Receipt | None
+) -> None:
+    """Issue: observe mode marks every answer; `_meta` members of ours are the gateway's alone."""
+    found = place(answer(result))
+    assert found is not None
+    ours = {} if receipt is None else {"bailiwick/receipt": OURS}
+    meta = seen_meta(found.filled(receipt, "deny"))
+    assert meta == {**ours, "bailiwick/observed": "deny", **others}
+    unobserved = json.loads(found.filled(receipt))["result"].get("_meta", {})
+    assert unobserved == {**ours, **others}
+
+
+def test_an_event_says_so_too() -> None:
+    """House: as above, in one line of data."""
+    event = Event(b"data: " + answer('{"content":[]}') + b"\n\n", False)
+    found = event_place(event)
+    assert found is not None
+    filled = event_filled(event, found, RECEIPT, "hold")
+    meta = seen_meta(filled.removeprefix(b"data: "))
+    assert meta == {"bailiwick/receipt": OURS, "bailiwick/observed": "hold"}
