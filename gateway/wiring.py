@@ -14,15 +14,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway import __version__
+from gateway.background import background
 from gateway.core.identifier import ENTROPY_BYTES, uuid7
 from gateway.evidence.keeping import kept_log
 from gateway.identity import trusting
+from gateway.identity.bundle_key import verifier
 from gateway.ledger.sqlite import SQLiteLedger
 from gateway.pipeline import Ports
 from gateway.policy import bundle
-from gateway.policy.embedded import EmbeddedDecisionPoint
-from gateway.ports import Clock
-from gateway.settings import Settings
+from gateway.policy.bundle import Bundle
+from gateway.policy.engines import engine_of
+from gateway.policy.in_force import Means, PolicyInForce
+from gateway.ports import Clock, Ledger
+from gateway.settings import Policy, Settings
 from gateway.upstream.http import HTTPUpstream
 
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -46,7 +50,7 @@ class Gateway:
 
     settings: Settings
     ports: Ports
-    policy: bundle.Bundle
+    policy: PolicyInForce
 
     def health(self) -> Mapping[str, bool]:
         """Say for each part whether a call could pass it now."""
@@ -67,27 +71,42 @@ async def build(settings: Settings) -> AsyncIterator[Gateway]:
     """
     clock = SystemClock()
     trusted = await trusting.trust(settings, clock)
-    policy = bundle.load(settings.policy.bundle)
     async with AsyncExitStack() as stack:
-        decision_point = EmbeddedDecisionPoint(
-            policy, clock, settings.policy.deadline_ms / 1000, settings.policy.processes
-        )
-        await decision_point.start()
-        stack.push_async_callback(decision_point.aclose)
-        ledger = SQLiteLedger(settings.ledger.path)
+        ledger = SQLiteLedger(settings.ledger.path, settings.ledger.session_idle_seconds)
         stack.callback(ledger.close)
+        policy = PolicyInForce(_means(settings.policy, ledger, clock))
+        await policy.start()
+        stack.push_async_callback(policy.aclose)
         upstream = HTTPUpstream(settings.systems)
         stack.push_async_callback(upstream.aclose)
+        about = _about(settings, policy.bundle, clock)
         evidence = await stack.enter_async_context(
-            kept_log(settings.evidence, policy.systems, clock, _about(settings, policy, clock))
+            kept_log(settings.evidence, policy.bundle.systems, clock, about)
         )
+        await policy.told(evidence, evidence.adopt)
         await stack.enter_async_context(trusting.renewed(trusted))
+        tasks = await stack.enter_async_context(background())
+        if settings.policy.reload_seconds is not None:
+            tasks.start_soon(policy.watch, settings.policy.reload_seconds)
         authenticator = trusting.authenticator(settings, trusted, clock)
-        ports = Ports(clock, authenticator, ledger, decision_point, evidence, upstream)
+        ports = Ports(clock, authenticator, ledger, policy, evidence, upstream)
         yield Gateway(settings, ports, policy)
 
 
-def _about(settings: Settings, policy: bundle.Bundle, clock: Clock) -> dict[str, Any]:
+def _means(policy: Policy, ledger: Ledger, clock: Clock) -> Means:
+    verify = verifier(policy.signature) if policy.signature else None
+    return Means(
+        path=policy.bundle,
+        read=lambda: bundle.load(policy.bundle, verify),
+        engine=lambda loaded: engine_of(policy, loaded, clock),
+        engine_name=policy.engine,
+        signed=verify is not None,
+        ledger=ledger,
+        clock=clock,
+    )
+
+
+def _about(settings: Settings, policy: Bundle, clock: Clock) -> dict[str, Any]:
     """Return what the `start` record says of this run."""
     return {
         "run": uuid7(clock.wall_ns(), secrets.token_bytes(ENTROPY_BYTES)),

@@ -16,6 +16,7 @@ from gateway.app.body import Receive, read_body
 from gateway.app.caller import ASGICaller, Send
 from gateway.app.credentials import credential
 from gateway.app.endpoints import OwnEndpoints
+from gateway.app.metrics import Metrics
 from gateway.core.call import CREDENTIAL_HEADERS, Request
 from gateway.core.canonical import digest
 from gateway.core.errors import WireError
@@ -50,7 +51,7 @@ class App:
         self._server = settings.server
         self._hosts = self._server.accepted_hosts()
         self._origins = frozenset(self._server.origins)
-        self._endpoints = OwnEndpoints(settings, gateway.health)
+        self._endpoints = OwnEndpoints(settings, gateway.health, Metrics(gateway).text)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -1,4 +1,4 @@
-"""The gateway's own endpoints: its health, and what a client has to know to be let in (RFC 9728).
+"""The gateway's own endpoints: health, metrics, what a client must know to be let in (RFC 9728).
 
 Nothing here needs a credential, tells a secret, or is recorded. Does not take calls.
 """
@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from gateway.app.caller import ASGICaller
+from gateway.app.metrics import CONTENT_TYPE
 from gateway.core.errors import AdmissionRefused
 from gateway.settings import Settings
 from gateway.settings.urls import is_loopback
@@ -15,7 +16,7 @@ from gateway.wire.admission import Head, admit_own
 from gateway.wire.challenge import PROOF_ALGORITHMS
 from gateway.wire.protected_resource import WELL_KNOWN, metadata, metadata_url
 
-_HEALTH: Final = "/-/"
+_OWN: Final = "/-/"
 _METADATA_SECONDS: Final = 300
 """How long a client may keep metadata: they change with settings, so with a restart only."""
 
@@ -23,8 +24,13 @@ _METADATA_SECONDS: Final = 300
 class OwnEndpoints:
     """What the gateway answers by itself."""
 
-    def __init__(self, settings: Settings, health: Callable[[], Mapping[str, bool]]) -> None:
-        self._health = health
+    def __init__(
+        self,
+        settings: Settings,
+        health: Callable[[], Mapping[str, bool]],
+        metrics: Callable[[], bytes],
+    ) -> None:
+        self._health, self._metrics = health, metrics
         self._hosts = settings.server.accepted_hosts()
         self._origins = frozenset(settings.server.origins)
         self._metadata = _metadata_by_path(settings)
@@ -32,7 +38,7 @@ class OwnEndpoints:
     @staticmethod
     def own(path: bytes) -> bool:
         """Say whether a path is the gateway's, rather than a system's."""
-        return path.startswith((_HEALTH.encode(), WELL_KNOWN.encode()))
+        return path.startswith((_OWN.encode(), WELL_KNOWN.encode()))
 
     async def answer(self, head: Head, caller: ASGICaller, *, vouched: bool) -> None:
         """Answer a request to an endpoint of our own; `vouched` as for `admit`."""
@@ -42,13 +48,16 @@ class OwnEndpoints:
             return await _refuse(caller, refused.http_status, refused.reason_code, refused.message)
         # A byte that is not ASCII is in no path of ours.
         path = head.raw_path.decode("ascii", "replace")
-        if path.startswith(_HEALTH):
-            await self._tell_health(head.method, path, caller)
+        if path.startswith(_OWN):
+            await self._tell_state(head.method, path, caller)
         else:
             await self._tell_metadata(head.method, path, caller)
 
-    async def _tell_health(self, method: str, path: str, caller: ASGICaller) -> None:
-        if method != "GET" or path not in ("/-/health/live", "/-/health/ready"):
+    async def _tell_state(self, method: str, path: str, caller: ASGICaller) -> None:
+        if method == "GET" and path == "/-/metrics":
+            await caller.start(200, {"content-type": CONTENT_TYPE, "cache-control": "no-store"})
+            await caller.finish(self._metrics())
+        elif method != "GET" or path not in ("/-/health/live", "/-/health/ready"):
             await _refuse(caller, 404, "not_found", "no such endpoint")
         elif path == "/-/health/live":
             await caller.json(200, {"status": "live"})

@@ -2,14 +2,17 @@
 
 import logging
 import os
+import signal
 from collections.abc import Sequence
 from typing import Any
 
 import anyio
+from anyio.abc import TaskStatus
 
 from gateway.app.asgi import App
 from gateway.app.listener import Listener, listeners
 from gateway.app.server import serve_all
+from gateway.background import background
 from gateway.cli import output
 from gateway.cli.options import DEFAULT_SETTINGS, Json, SettingsPath
 from gateway.settings import Settings, load
@@ -21,7 +24,9 @@ def serve(settings: SettingsPath = DEFAULT_SETTINGS, json: Json = False) -> None
 
     It runs until SIGTERM or ctrl-C, and starts only if the policy passes its self-test and the
     evidence log can be written. Calls in flight are waited for (server.drain_seconds); a second
-    signal ends them. With --json, one line on stdout says when connections are accepted.
+    signal ends them. SIGHUP brings the policy bundle that lies there now into force; one that is
+    refused leaves the old one where it was. With --json, one line on stdout says when connections
+    are accepted.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(PlainFormatter("bailiwick: %(levelname)s %(message)s"))
@@ -48,12 +53,24 @@ async def _run(settings: Settings, taken: Sequence[Listener], json: bool) -> Non
     async with build(settings) as gateway:
         served = [(listener, App(gateway, listener.terminator)) for listener in taken]
         drain_seconds = settings.server.drain_seconds
-        await serve_all(served, drain_seconds, lambda: _announce(gateway, taken, json))
+        async with background() as tasks:
+            await tasks.start(_reload_on_hangup, gateway)
+            await serve_all(served, drain_seconds, lambda: _announce(gateway, taken, json))
     output.note("stopped")
 
 
+async def _reload_on_hangup(
+    gateway: Gateway, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+) -> None:
+    with anyio.open_signal_receiver(signal.SIGHUP) as hangups:
+        task_status.started()
+        async for _ in hangups:
+            if await gateway.policy.reload():
+                output.note(f"policy {gateway.policy.bundle.revision} is in force")
+
+
 def _announce(gateway: Gateway, taken: Sequence[Listener], json: bool) -> None:
-    server, policy = gateway.settings.server, gateway.policy
+    server, policy = gateway.settings.server, gateway.policy.bundle
     url = f"http://{server.address}"
     systems = {name: f"{url}/{name}/mcp" for name in gateway.settings.systems}
     terminators = {

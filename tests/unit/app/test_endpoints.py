@@ -38,13 +38,17 @@ async def ask(
     async def send(message: Any) -> None:
         sent.append(message)
 
-    endpoints = OwnEndpoints(of or settings(), lambda: {"policy": healthy, "ledger": True})
+    endpoints = OwnEndpoints(
+        of or settings(), lambda: {"policy": healthy, "ledger": True}, lambda: b"metrics 1\n"
+    )
     assert endpoints.own(path.encode())
     head = Head(method, path.encode(), b"", tuple(headers))
     await endpoints.answer(head, ASGICaller(send), vouched=vouched)
     begun, *bodies = sent
     said = {name.decode(): value.decode() for name, value in begun["headers"]}
-    return Answer(begun["status"], said, json.loads(b"".join(each["body"] for each in bodies)))
+    body = b"".join(each["body"] for each in bodies)
+    plain = said["content-type"].startswith("text/plain")
+    return Answer(begun["status"], said, body if plain else json.loads(body))
 
 
 async def test_metadata_of_a_system_name_it_as_it_is_called_from_outside() -> None:
@@ -167,4 +171,14 @@ async def test_health_is_told(path: str, method: str, healthy: bool, status: int
 @pytest.mark.parametrize("path", [b"/crm/mcp", b"/.well-known/mcp", b"/", b"/x/-/health/live"])
 def test_any_other_path_is_not_the_gateways_own(path: bytes) -> None:
     """House: it is admitted or refused as a call, and recorded."""
-    assert not OwnEndpoints(settings(), dict).own(path)
+    assert not OwnEndpoints(settings(), dict, bytes).own(path)
+
+
+async def test_metrics_are_read_by_get_alone() -> None:
+    """Prometheus exposition format; nobody stores what was true once."""
+    answer = await ask("/-/metrics")
+    assert (answer.status, answer.document) == (200, b"metrics 1\n")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert answer.headers["cache-control"] == "no-store"
+    assert (await ask("/-/metrics", method="POST")).status == 404
+    assert (await ask("/-/metrics/")).status == 404
