@@ -13,6 +13,7 @@ import typer
 from gateway import __version__
 from gateway.cli import (
     charter,
+    compile,
     decide,
     demo,
     evidence,
@@ -21,10 +22,12 @@ from gateway.cli import (
     init,
     keys,
     output,
+    policy,
     prove,
     retention,
     sealed,
     serve,
+    systems,
     token,
     witness,
 )
@@ -47,11 +50,14 @@ app.command("init")(init.init)
 app.command("serve")(serve.serve)
 app.add_typer(token.app, name="token")
 app.add_typer(identity.app, name="identity")
+app.add_typer(policy.app, name="policy")
 app.add_typer(charter.app, name="charter")
+app.add_typer(systems.app, name="systems")
 app.command("decide")(decide.decide)
 app.add_typer(evidence.app, name="evidence")
 app.command("explain")(explain.explain)
 app.add_typer(witness.app, name="witness")
+charter.app.command("compile")(compile.compile_charters)
 evidence.app.command("prove")(prove.prove)
 evidence.app.command("check-proof")(prove.check_proof)
 evidence.app.command("open")(sealed.open_sealed)
