@@ -86,6 +86,10 @@ def main() -> None:
         folder = Path(scratch)
         upstream = f"http://127.0.0.1:{stub}/mcp"
         settings, *_ = starter.create(folder / "gateway", upstream, own)
+        for charter in (folder / "gateway" / "policy" / "charters").glob("*.yaml"):
+            # The example agents may call once a second; here they call as often as they can.
+            text = charter.read_text("utf-8")
+            charter.write_text(re.sub(r"(calls_per_\w+): \d+", r"\1: 1000000000", text), "utf-8")
         dev = load(settings).dev_issuer
         token = mint(dev, AGENT, 3600, time.time_ns() // 10**9) if dev else ""
         script = folder / "call.lua"

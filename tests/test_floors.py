@@ -24,7 +24,9 @@ FLOORS: list[set[str]] = [
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 ROOMS_OF_PACKAGES = {
+    "aiohttp": {"policy"},
     "backports": {"evidence"},
+    "cedarpy": {"policy"},
     "cryptography": {"core", "evidence", "identity"},
     "granian": {"app"},
     "httpx": {"evidence", "identity"},
@@ -34,7 +36,9 @@ ROOMS_OF_PACKAGES = {
     "mcp_types": {"demo"},
     "msgspec": {"settings"},
     "obstore": {"evidence"},
+    "opa_client": {"policy"},
     "orjson": {"core"},
+    "prometheus_client": {"app"},
     "pydantic": {"demo"},
     "pyqwest": {"upstream"},
     "regorus": {"policy"},
