@@ -76,6 +76,8 @@ def test_the_demo_does_what_the_readme_shows(tmp_path: Path) -> None:
         "Terminator",
         "System",
         "Policy",
+        "Signature",
+        "OPA",
         "Evidence",
         "Anchor",
         "Space",
