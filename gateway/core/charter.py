@@ -7,7 +7,8 @@ Does not decide a call. Faults do not know the time, warnings do: an expired cha
 """
 
 from collections.abc import Mapping
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 from gateway.core.charter_reach import reach_faults
 from gateway.core.charter_shape import shape_faults
@@ -18,21 +19,27 @@ from gateway.core.system_shape import system_shape_faults
 
 __all__ = ["EXPIRED", "Fault", "covers", "faults", "system_faults", "warnings"]
 
+MAX_FAULTS: Final = 100
+"""Most faults told of one document: each repeats its path, so a short file could fill memory."""
+
 
 def faults(charter: Mapping[str, Any], systems: Mapping[str, Mapping[str, Any]]) -> list[Fault]:
-    """Return everything that keeps a charter from being complete; empty when it is.
+    """Return what keeps a charter from being complete, at most MAX_FAULTS; empty when it is.
 
     Args:
         charter: the charter as read from its file.
         systems: the catalogue, by system name, itself without faults.
     """
-    found = list(shape_faults(charter))
-    return [*found, *reach_faults(charter, systems, _broken(found))]
+    found = list(islice(shape_faults(charter), MAX_FAULTS))
+    if len(found) == MAX_FAULTS:
+        return found  # which other members are broken, nobody knows
+    reached = reach_faults(charter, systems, _broken(found))
+    return [*found, *islice(reached, MAX_FAULTS - len(found))]
 
 
 def system_faults(system: Mapping[str, Any]) -> list[Fault]:
-    """Return everything that is wrong with one system of the catalogue; empty when it is sound."""
-    return list(system_shape_faults(system))
+    """Return what is wrong with one system, at most MAX_FAULTS; empty when it is sound."""
+    return list(islice(system_shape_faults(system), MAX_FAULTS))
 
 
 def warnings(

@@ -7,6 +7,7 @@ https://www.openpolicyagent.org/docs/latest/management-bundles/#signature-format
 Does not know what a bundle holds: see gateway/policy/signature.py.
 """
 
+import os
 import stat
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -174,7 +175,7 @@ def _private(path: Path, algorithm: str) -> PrivateKey:
 def _content(path: Path, private: bool) -> bytes:
     try:
         with path.open("rb") as file:
-            if private and stat.S_IMODE(path.stat().st_mode) & 0o077:
+            if private and stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
                 raise SettingsError(f"{path}: others can read this key; chmod 600, and replace it")
             return file.read(_MAX_KEY_BYTES)
     except OSError as exc:

@@ -8,7 +8,7 @@ import sqlite3
 from typing import Final
 
 from gateway.core.errors import BundleError
-from gateway.core.revision import is_older
+from gateway.core.revision import is_older, order
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS policy (
@@ -43,7 +43,8 @@ def advance(
         if found is not None:
             newest, its_digest = found
             _refuse_older(revision, newest)
-            if revision == newest and digest != its_digest and not reusable:
+            same = order(revision) == order(newest)  # `1` and `1.0` are one revision
+            if same and digest != its_digest and not reusable:
                 raise BundleError(
                     f"revision {revision} was in force with another content; a changed bundle "
                     "needs a revision of its own",

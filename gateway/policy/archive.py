@@ -18,6 +18,9 @@ from gateway.policy.files import MAX_FILES, MAX_TOTAL_BYTES, Collector, Files, r
 MAX_ARCHIVE_BYTES: Final = MAX_TOTAL_BYTES
 _MAX_TAR_BYTES: Final = MAX_TOTAL_BYTES + MAX_FILES * 3 * tarfile.BLOCKSIZE
 """Each file has a header and padding, and rarely a header more for a long name."""
+_MAX_EXTENDED_BYTES: Final = 4096
+"""An extended header holds one long name."""
+_USTAR: Final = b"ustar\0"
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
 """RFC 1952 §2.3: deflate, no flags, no time, best compression, unknown system."""
@@ -52,6 +55,7 @@ def read(path: Path, content: bytes) -> Files:
     unpacked = _gunzip(path, content)
     found = Collector()
     try:
+        _check_headers(path, unpacked)
         with tarfile.open(fileobj=io.BytesIO(unpacked), mode="r:", encoding="utf-8") as tar:
             for member in tar:
                 found.add(*_member(tar, member, found))
@@ -97,6 +101,25 @@ def _gunzip(path: Path, content: bytes) -> bytes:
     if unpacker.unused_data:
         raise BundleError(f"{path}: something follows the end of the gzip stream")
     return unpacked
+
+
+def _check_headers(path: Path, unpacked: bytes) -> None:
+    """Refuse, before tarfile reads them, headers that take it long, or that others read otherwise.
+
+    Its search in an extended header takes time that grows with the square of the length
+    (CVE-2024-6232), and it looks for the beginning of a name where older formats have none.
+    """
+    offset, extended = 0, False
+    while any(header := unpacked[offset : offset + tarfile.BLOCKSIZE]):
+        # As tarfile reads it, but for sizes beyond 8 GiB, which are no octal number.
+        kind, size = header[156:157], int(header[124:136].partition(b"\0")[0].strip() or b"0", 8)
+        plain = kind in (tarfile.REGTYPE, tarfile.AREGTYPE)
+        if size < 0 or not (plain or size <= _MAX_EXTENDED_BYTES) or (extended and not plain):
+            raise BundleError(f"{path}: has an extended header that no bundle needs")
+        if header[257:263] != _USTAR and any(header[345:500]):
+            raise BundleError(f"{path}: has a name that not every reader puts together alike")
+        extended = not plain
+        offset += tarfile.BLOCKSIZE + size + -size % tarfile.BLOCKSIZE
 
 
 def _member(tar: tarfile.TarFile, member: tarfile.TarInfo, found: Collector) -> tuple[str, bytes]:

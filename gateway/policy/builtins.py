@@ -1,4 +1,4 @@
-"""Which functions Rego in a bundle may call: those that answer alike everywhere, and always.
+"""What Rego in a bundle may do, above all which functions it may call: those that answer alike.
 
 A rule that reads a clock, a network, chance or the process it runs in gives decisions that nobody
 can make again; one whose function only one engine has decides differently in the other. So there is
@@ -10,13 +10,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gateway.policy.references import strange_references
 from gateway.policy.rego import Source, Tree
+from gateway.policy.speech import SETS, is_spoken, misplaced, sets
 
 ALLOWED: Final = frozenset(
     """
     abs array.concat array.reverse array.slice base64.decode base64.encode base64.is_valid
     base64url.decode base64url.encode base64url.encode_no_pad bits.and bits.lsh bits.negate bits.or
-    bits.rsh bits.xor ceil concat contains count endswith floor format_int glob.match
+    bits.rsh bits.xor ceil concat contains count endswith floor format_int
     glob.quote_meta graph.reachable hex.decode hex.encode indexof indexof_n intersection is_array
     is_boolean is_null is_number is_object is_set is_string json.filter json.is_valid json.marshal
     json.patch json.remove json.unmarshal lower max min net.cidr_contains net.cidr_is_valid
@@ -75,9 +77,36 @@ def findings(parsed: Iterable[tuple[Source, Tree]]) -> tuple[Finding, ...]:
     found = {
         finding
         for source, tree in parsed
-        for finding in _in_file(source, tree, names[source.package])
+        for finding in (*_reading(source, tree), *_in_file(source, tree, names[source.package]))
     }
+    found.update(_speaking(parsed))
     return tuple(sorted(found, key=lambda one: (one.path, one.line, one.sentence)))
+
+
+def _reading(source: Source, tree: Tree) -> Iterator[Finding]:
+    for name, line in strange_references(tree) if source.is_rule else ():
+        sentence = f"may not read {name}, which is not the same in every engine"
+        yield Finding(source.path, line, sentence)
+
+
+def _speaking(parsed: Iterable[tuple[Source, Tree]]) -> Iterator[Finding]:
+    """Return where a rule would be passed over by the decision."""
+    silent: dict[tuple[str, ...], Source] = {}
+    speaking: set[tuple[str, ...]] = set()
+    for source, tree in parsed:
+        if not is_spoken(source):
+            continue
+        if misplaced(source):
+            yield Finding(source.path, 1, "rules belong into a package bailiwick.rules.NAME")
+        silent.setdefault(source.package, source)
+        for name, line, is_set in sets(tree):
+            speaking.add(source.package)
+            if not is_set:
+                sentence = f"`{name}` is a set of codes here; write `{name} contains CODE if …`"
+                yield Finding(source.path, line, sentence)
+    for package, source in silent.items():
+        if package not in speaking:
+            yield Finding(source.path, 1, f"nothing here is one of {', '.join(SETS)}")
 
 
 def _in_file(source: Source, tree: Tree, of_package: set[str]) -> Iterator[Finding]:

@@ -1,10 +1,12 @@
 """The YAML of a bundle (charters, catalogue) as plain JSON values that know where they stand.
 
 Only what JSON can say, and says alike to every engine, passes: no aliases, no tags, no duplicate
-keys, no instants (they stay the text that was written). What does not pass is named with its line.
+keys, no directives, no instants (they stay the text that was written), a bounded length. What does
+not pass is named with its line.
 Does not judge what a document says.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,8 +22,13 @@ from ruamel.yaml.tokens import AliasToken
 from gateway.core.canonical import canonical, parse_object
 from gateway.core.errors import BundleError, MalformedMessage
 
+MAX_LENGTH: Final = 1024 * 1024
+"""Longest document, in characters; reading one takes some seconds (measured: 200 KB a second)."""
+
+_DIRECTIVE: Final = re.compile(r"^%", re.MULTILINE)
 _CORE: Final = "tag:yaml.org,2002:"
 _VALUES: Final = {f"{_CORE}{name}" for name in ("bool", "int", "float", "null")}
+_SHOWN: Final = 40
 _TEXTS: Final = {f"{_CORE}{name}" for name in ("str", "timestamp", "value")}
 """A timestamp stays the text that was written, as JSON has no instants."""
 _SAID_BETTER: Final = {
@@ -63,6 +70,12 @@ def read(path: str, text: str) -> Document:
     Raises:
         BundleError: naming the path and, where it is known, the line.
     """
+    if len(text) > MAX_LENGTH:
+        raise BundleError(f"{path}: is longer than {MAX_LENGTH} characters")
+    if found := _DIRECTIVE.search(text):
+        # `%YAML 1.1` would make `no` mean false, and 010 eight.
+        at = text.count("\n", 0, found.start()) + 1
+        raise BundleError(f"{path}:{at}: has a directive (%); leave it out")
     try:
         return Document(path, _plain(path, text), text)
     except MarkedYAMLError as exc:
@@ -77,6 +90,33 @@ def read(path: str, text: str) -> Document:
         raise BundleError(f"{path}: cannot be said in JSON ({exc.message})") from exc
     except RecursionError as exc:
         raise BundleError(f"{path}: is nested too deeply") from exc
+    except ValueError as exc:
+        # An escape of a character that does not exist, which ruamel passes to `chr`.
+        raise BundleError(f"{path}: is not YAML ({exc})") from exc
+
+
+class Memory:
+    """The documents read last, so that only those that changed are read again.
+
+    Reading is nearly all of what loading a large bundle takes. A document is taken from here only
+    for the same path and the very same text; what is kept is one bundle's, never more.
+    """
+
+    def __init__(self) -> None:
+        self._known: Mapping[str, Document] = {}
+
+    def read(self, texts: Mapping[str, str]) -> dict[str, Document]:
+        """Return a document for each text, by path.
+
+        Raises:
+            BundleError: see `read`; what was known is kept.
+        """
+        known, found = self._known, {}
+        for path, text in texts.items():
+            old = known.get(path)
+            found[path] = old if old is not None and old.text == text else read(path, text)
+        self._known = found
+        return dict(found)
 
 
 def _plain(path: str, text: str) -> dict[str, Any]:
@@ -122,12 +162,13 @@ class _Plain:
         return members
 
     def _scalar(self, node: ScalarNode) -> Any:
-        value = self._construct.construct_object(node)
         try:
+            value = self._construct.construct_object(node)
             canonical([value])
-        except (MalformedMessage, ValueError, OverflowError) as exc:
+        except (MalformedMessage, ValueError, OverflowError, LookupError) as exc:
+            said = node.value if len(node.value) <= _SHOWN else f"{node.value[:_SHOWN]}..."
             raise self._wrong(
-                _line(node), f"`{node.value}` is a number that JSON readers do not agree on"
+                _line(node), f"`{said}` is a number that JSON readers do not agree on"
             ) from exc
         return value
 

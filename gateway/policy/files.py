@@ -39,6 +39,7 @@ class Collector:
     def __init__(self) -> None:
         self._found: dict[str, bytes] = {}
         self._folded: dict[str, str] = {}
+        self._folders: set[str] = set()
         self._left = MAX_TOTAL_BYTES
 
     def expect(self, name: str, size: int) -> None:
@@ -47,6 +48,10 @@ class Collector:
         folded = unicodedata.normalize("NFC", name).casefold()
         if (other := self._folded.setdefault(folded, name)) != name:
             raise BundleError(f"{name!r}: cannot be told from {other!r} on some systems")
+        parents = {folded[:at] for at, sign in enumerate(folded) if sign == "/"}
+        self._folders |= parents
+        if folded in self._folders or any(parent in self._folded for parent in parents):
+            raise BundleError(f"{name}: one name is that of a file and of a folder")
         if name in self._found:
             raise BundleError(f"{name}: is there twice")
         if not 0 <= size <= limit_of(name):
@@ -126,10 +131,15 @@ def _hidden(name: str) -> bool:
     return any(part.startswith(".") for part in PurePosixPath(name).parts) and name != MANIFEST
 
 
+def _stored_length(part: str) -> int:
+    return len(part.encode("utf-8", "surrogatepass"))
+
+
 def _check_name(name: str) -> None:
     parts = name.split("/")
     wrong = (
         len(name) > _MAX_NAME_LENGTH
+        or max(map(_stored_length, parts)) > _MAX_NAME_LENGTH
         or len(parts) > _MAX_DEPTH
         or any(part in ("", ".", "..") for part in parts)
         or not name.isprintable()

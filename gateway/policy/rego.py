@@ -17,14 +17,12 @@ import regorus  # type: ignore[import-untyped]
 from gateway.core.errors import BundleError
 from gateway.policy.files import Files
 from gateway.policy.manifest import Manifest
+from gateway.policy.nesting import check_nesting
 
-MAX_NESTING: Final = 12
-"""Deepest nesting of [ and {: regorus takes twice as long for each level (0.4 s at 14)."""
-
-_TOKEN: Final = re.compile(r'"(?:\\.|[^"\\\n])*"|`[^`]*`|#[^\n]*|[\[{\]}]')
 _PLACE: Final = re.compile(r":(\d+):\d+$", re.MULTILINE)
 _ERROR: Final = re.compile(r"^error: (.*)$", re.MULTILINE)
-_TESTS: Final = (("bailiwick", "tests"), ("bailiwick", "testing"))
+TESTS: Final = (("bailiwick", "tests"), ("bailiwick", "testing"))
+"""Packages of what only tests use."""
 
 Tree = Mapping[str, Any]
 
@@ -74,20 +72,26 @@ class Rego:
     def trees(self, tests: bool) -> list[tuple[Source, Tree]]:
         """Return the syntax trees of the tests, or of all other files."""
         chosen = [source for source in self.sources if source.is_test == tests]
-        parsed = json.loads(self._engines[tests].get_ast_as_json()) if chosen else []
+        try:
+            parsed = json.loads(self._engines[tests].get_ast_as_json()) if chosen else []
+        except RecursionError as exc:
+            raise BundleError("the rules are nested too deeply; give parts names") from exc
         return [(source, tree["ast"]) for source, tree in zip(chosen, parsed, strict=True)]
 
     def _read(self, path: str, text: str) -> Source:
-        _check_nesting(path, text)
+        check_nesting(path, text)
         try:
             name: str = self._engines[is_test(path)].add_policy(path, text)
         except BaseException as exc:
             # regorus' PanicException is no Exception; what ends the process is nobody's to keep.
             if not isinstance(exc, Exception) and type(exc).__name__ != "PanicException":
                 raise
-            place, error = _PLACE.search(str(exc)), _ERROR.search(str(exc))
+            # What follows are lines of the engine's own source.
+            said = str(exc).partition("\nStack backtrace:")[0]
+            place, error = _PLACE.search(said), _ERROR.search(said)
             line = f"{place[1]}: " if place else " "
-            raise BundleError(f"{path}:{line}{error[1] if error else 'is not Rego'}") from exc
+            what = error[1] if error else said.removeprefix(path).strip() or "is not Rego"
+            raise BundleError(f"{path}:{line}{what}") from exc
         return Source(path, text, tuple(name.removeprefix("data.").split(".")))
 
 
@@ -108,15 +112,6 @@ def text_of(path: str, content: bytes) -> str:
         raise BundleError(f"{path}: is not UTF-8") from exc
 
 
-def _check_nesting(path: str, text: str) -> None:
-    depth = 0
-    for token in _TOKEN.finditer(text):
-        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
-        if depth > MAX_NESTING:
-            line = text.count("\n", 0, token.start()) + 1
-            raise BundleError(f"{path}:{line}: nested deeper than {MAX_NESTING}; give parts names")
-
-
 def _check_place(source: Source, manifest: Manifest) -> None:
     path, package = source.path, source.package
     name = ".".join(package)
@@ -125,5 +120,7 @@ def _check_place(source: Source, manifest: Manifest) -> None:
     if package[0] != ("system" if source.is_system else "bailiwick"):
         raise BundleError(f"{path}: rules are in bailiwick; `package system` goes with system/")
     # OPA loads tests as well: in a package of the rules they would decide there, and only there.
-    if source.is_test and not source.is_system and package[:2] not in _TESTS:
+    if source.is_test and not source.is_system and package[:2] not in TESTS:
         raise BundleError(f"{path}: a test belongs into a package under bailiwick.tests")
+    if source.is_rule and package[:2] in TESTS:
+        raise BundleError(f"{path}: rules do not belong into {name}, where the tests are")

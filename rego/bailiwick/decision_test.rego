@@ -95,21 +95,3 @@ test_fail_half_a_class_is_none if {
 		with data.systems as {"shop": {"tools": {"list_orders": {"effect": "read", "impacts": null}}}}
 	half.class == null
 }
-
-# What the decision makes of other rules than the shipped ones.
-ruled(rules) := result if {
-	result := decision with input as testing.tool_call("list_orders", {})
-		with data.subjects as testing.subjects
-		with data.charters as testing.charters({})
-		with data.systems as testing.systems
-		with data.bailiwick.rules as rules
-}
-
-unmatched := object.union(permitted, {
-	"effect": "deny",
-	"reasons": [{"code": "no_matching_rule", "rule": "bailiwick.decision"}],
-})
-
-test_fail_no_rule_speaks if ruled({}) == unmatched
-
-test_fail_hold_without_permit if ruled({"x": {"hold": ["y"]}}) == unmatched

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
+from gateway.background import background
 from gateway.core.call import ToolCall
 from gateway.core.claims import Claims
 from gateway.core.decision import Permit
@@ -318,6 +319,59 @@ async def test_a_crash_takes_no_mark_and_at_most_the_counts_of_a_second(path: Pa
     close(first)
 
 
+async def test_an_answer_that_goes_on_keeps_its_mark_alive(subject: Subject) -> None:
+    """core/session_facts: or what comes late would taint nothing."""
+    await subject.calls(permit=TAINTED)
+    for hour in (1, 2):
+        await subject.ledger.permitted(call(), CLAIMS, TAINTED, NOW + hour * HOUR - SECOND)
+    assert (await subject.seen(now_ns=NOW + 3 * HOUR - 2 * SECOND)).untrusted_input
+    # Also if the session was forgotten meanwhile.
+    await subject.ledger.permitted(call(), CLAIMS, TAINTED, NOW + 9 * HOUR)
+    assert (await subject.seen(now_ns=NOW + 9 * HOUR)).untrusted_input
+
+
+async def test_a_call_that_another_one_overtook_writes_nothing_again(path: Path) -> None:
+    """House: a call waits for the disk only if it brings something new."""
+    subject = opened(path)
+    await subject.calls(permit=TAINTED)
+    await subject.facts(now_ns=NOW + 2)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        await subject.ledger.permitted(call(), CLAIMS, TAINTED, NOW + 1)
+    close(subject)
+
+
+async def test_a_burst_is_seen_by_another_gateway_although_no_call_follows_it(path: Path) -> None:
+    """ledger/conduct: or a limited agent would take turns between gateways."""
+    with closing(SQLiteLedger(path)) as one, closing(SQLiteLedger(path)) as other:
+        for burst in range(5):
+            await one.situate(call(), CLAIMS, NOW + burst)
+        asked = mcp.decode(request(resources_read(), headers={}))
+        async with background() as tasks:
+            tasks.start_soon(one.tended, 0.001)
+            with anyio.fail_after(10):
+                while (await other.situate(asked, CLAIMS, NOW + SECOND)).session.calls < 5:
+                    await anyio.lowlevel.checkpoint()
+
+
+async def test_a_file_that_failed_is_well_again_although_no_call_comes(path: Path) -> None:
+    """House: who says that it is not ready gets no calls, and would say so for ever."""
+    with closing(SQLiteLedger(path)) as ledger:
+        run(path, "ALTER TABLE conduct RENAME TO elsewhere")
+        with pytest.raises(LedgerUnavailable):
+            await ledger.situate(call(), CLAIMS, NOW)
+        async with background() as tasks:
+            tasks.start_soon(ledger.tended, 0.001)
+            with anyio.move_on_after(0.1):
+                while not ledger.healthy():
+                    await anyio.lowlevel.checkpoint()
+            assert not ledger.healthy()
+            run(path, "ALTER TABLE elsewhere RENAME TO conduct")
+            with anyio.fail_after(10):
+                while not ledger.healthy():
+                    await anyio.lowlevel.checkpoint()
+
+
 async def test_gateways_on_one_file_agree_on_marks_at_once(path: Path) -> None:
     """House: the same agent may be served by either."""
     one, two = opened(path), opened(path)
@@ -426,7 +480,7 @@ async def test_whoever_drops_out_of_memory_loses_no_mark(
     ledger = subject.ledger
     assert isinstance(ledger, SQLiteLedger)
     for number in range(MAX_KNOWN):
-        ledger._know(Scope((str(number), ""), ("",)), frozenset())
+        ledger._know(Scope((str(number), ""), ("",)), frozenset(), NOW)
     assert len(ledger._known) == MAX_KNOWN
     await ledger.permitted(call(), CLAIMS, TAINTED, NOW)
     assert (await subject.facts()).untrusted_input

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core.charter import Fault, covers, faults, system_faults, warnings
+from gateway.core.charter import MAX_FAULTS, Fault, covers, faults, system_faults, warnings
 from gateway.core.charter_warnings import DAY_NS, instant_ns
 from gateway.core.decision import IMPACTS
 
@@ -671,3 +671,16 @@ def test_execution_that_nobody_approves_is_told() -> None:
     document = charter(systems=on_shop(allow("run", effects=("execute",))))
     told = warnings(document, {"shop": shop}, EXPIRES_NS - 100 * DAY_NS)
     assert [warning.code for warning in told] == ["execute_unapproved"]
+
+
+def test_a_charter_of_nothing_but_faults_does_not_fill_memory() -> None:
+    """House: nothing is without a bound; each fault repeats a path that can be long."""
+    name = "x" * 500_000
+    broken = {"systems": {name: {"allow": [1] * 500_000}}}
+    told = faults(broken, {})
+    assert len(told) == MAX_FAULTS
+
+
+def test_a_catalogue_of_nothing_but_faults_does_not_fill_memory() -> None:
+    """House: nothing is without a bound."""
+    assert len(system_faults({"tools": dict.fromkeys(map(str, range(10_000)), 1)})) == MAX_FAULTS

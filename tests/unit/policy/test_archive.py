@@ -1,6 +1,7 @@
 import gzip
 import io
 import tarfile
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -217,3 +218,36 @@ def test_every_flipped_bit_of_an_archive_is_noticed_or_changes_nothing() -> None
         except BundleError:
             continue
         assert found == files, at
+
+
+def raw(name: bytes, content: bytes, kind: bytes, magic: bytes, prefix: bytes) -> bytes:
+    """Return one entry of a tar archive, as no writer of ours makes it."""
+    header = bytearray(tarfile.BLOCKSIZE)
+    fields = {0: name, 124: b"%011o\0" % len(content), 148: b" " * 8, 156: kind, 257: magic}
+    for at, field in {**fields, 345: prefix}.items():
+        header[at : at + len(field)] = field
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header) + content + bytes(-len(content) % tarfile.BLOCKSIZE)
+
+
+@pytest.mark.parametrize("kind", [b"x", b"g", b"L", b"K"])
+def test_a_large_extended_header_is_refused_before_it_is_searched(kind: bytes) -> None:
+    """CVE-2024-6232: the search takes time that grows with the square of the length."""
+    entries = raw(b"p", b"1" * 5_000_000, kind, b"ustar\x0000", b"")
+    before = time.process_time()
+    assert "extended header" in refusal(gzip.compress(entries + bytes(1024)))
+    assert time.process_time() - before < 2
+
+
+@pytest.mark.parametrize("magic", [b"", b"ustar  \0"], ids=["version 7", "GNU"])
+def test_a_beginning_of_a_name_where_its_format_has_none_is_refused(magic: bytes) -> None:
+    """POSIX.1 ustar: only this format has a prefix; OPA's reader takes it nowhere else."""
+    entries = raw(b"a.rego", b"x", b"0", magic, b"bailiwick")
+    assert "not every reader" in refusal(gzip.compress(entries + bytes(1024)))
+
+
+def test_one_name_is_said_once() -> None:
+    """House: of two extended headers for one file, readers take different ones."""
+    long = raw(b"L", b"a.rego\0", b"L", b"ustar  \0", b"")
+    entries = long + long + raw(b"b.rego", b"x", b"0", b"ustar  \0", b"")
+    assert "extended header" in refusal(gzip.compress(entries + bytes(1024)))

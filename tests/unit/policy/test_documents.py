@@ -105,3 +105,60 @@ def test_what_json_cannot_say_is_refused_with_its_line(text: str, says: str) -> 
     with pytest.raises(BundleError) as refused:
         documents.read("x.yaml", text)
     assert refused.value.message.startswith(says)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: " + "9" * 5000, "a: !!int abc", "a: !!int ''", "a: !!int '+'", "a: !!float abc",
+        "a: !!bool abc", "a: 0x" + "f" * 5000,
+    ],
+    ids=["long", "word", "empty", "sign", "float", "bool", "hexadecimal"],
+)  # fmt: skip
+def test_a_number_that_is_none_is_named_with_its_line(text: str) -> None:
+    """House: whatever a document says, it is a sentence and never a traceback."""
+    with pytest.raises(BundleError, match=r"^x\.yaml:2: `.{0,45}` is a number that") as refused:
+        documents.read("x.yaml", f"b: 1\n{text}")
+    assert len(refused.value.message) < 120
+
+
+def test_a_character_that_does_not_exist_is_refused() -> None:
+    """House: whatever a document says, it is a sentence and never a traceback."""
+    with pytest.raises(BundleError, match="not YAML"):
+        documents.read("x.yaml", 'a: "\\U00110000"')
+
+
+@pytest.mark.parametrize(
+    "directive", ["%YAML 1.1", "%YAML 1.2", "%YAML 1.3", "%TAG ! tag:yaml.org,2002:", "%odd"]
+)
+def test_a_directive_is_refused(directive: str) -> None:
+    """YAML 1.2.2 §6.8: in 1.1 `no` is false and 010 is eight, and readers would differ."""
+    with pytest.raises(BundleError, match=r"^x\.yaml:2: has a directive"):
+        documents.read("x.yaml", f"# first\n{directive}\n---\na: no\n")
+
+
+def test_a_document_has_a_longest_length() -> None:
+    """House: nothing is without a bound."""
+    with pytest.raises(BundleError, match="is longer than"):
+        documents.read("x.yaml", "a: 1\n#" + "x" * documents.MAX_LENGTH)
+
+
+def test_only_a_document_that_changed_is_read_again() -> None:
+    """House: a reload of ten thousand charters takes the time of those that changed."""
+    memory = documents.Memory()
+    first = memory.read({"a": "x: 1", "b": "x: 2"})
+    second = memory.read({"a": "x: 1", "b": "x: 3", "c": "x: 1"})
+    assert second["a"] is first["a"]
+    assert {path: one.value for path, one in second.items()} == {
+        "a": {"x": 1}, "b": {"x": 3}, "c": {"x": 1},
+    }  # fmt: skip
+    assert second["c"].path == "c"
+
+
+def test_what_was_known_outlives_a_document_that_cannot_be_read() -> None:
+    """House: a bad bundle costs no more than its own reading."""
+    memory = documents.Memory()
+    first = memory.read({"a": "x: 1"})
+    with pytest.raises(BundleError):
+        memory.read({"a": "x: 1", "b": "- 1"})
+    assert memory.read({"a": "x: 1"})["a"] is first["a"]

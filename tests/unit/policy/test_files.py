@@ -30,3 +30,25 @@ def test_only_the_generated_data_may_be_large() -> None:
     Collector().expect("data.json", MAX_FILE_BYTES + 1)
     with pytest.raises(BundleError, match=r"x\.json: is larger than 16 MiB"):
         Collector().expect("x.json", MAX_FILE_BYTES + 1)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a/x.rego", "a/x.rego/y.rego"), ("a/x.rego/y.rego", "a/x.rego"),
+        ("a/X.rego/y.rego", "a/x.rego"), ("a", "A/b/c"),
+    ],
+)  # fmt: skip
+def test_no_name_is_of_a_file_and_of_a_folder(names: tuple[str, str]) -> None:
+    """House: an archive can say both, and no folder can hold it."""
+    found = Collector()
+    found.add(names[0], b"")
+    with pytest.raises(BundleError, match="a file and of a folder"):
+        found.add(names[1], b"")
+
+
+def test_a_name_fits_on_every_file_system() -> None:
+    """House: most bound a name by 255 bytes, not characters."""
+    Collector().expect("a/" + "é" * 120, 0)
+    with pytest.raises(BundleError, match="plain relative path"):
+        Collector().expect("a/" + "é" * 128, 0)

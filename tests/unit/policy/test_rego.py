@@ -4,7 +4,8 @@ import pytest
 
 from gateway.core.errors import BundleError
 from gateway.policy.manifest import Manifest
-from gateway.policy.rego import MAX_NESTING, Rego
+from gateway.policy.nesting import MAX_CHAIN, MAX_NESTING
+from gateway.policy.rego import Rego
 
 MANIFEST = Manifest("1", (("bailiwick",), ("charters",), ("system", "authz")))
 
@@ -52,6 +53,8 @@ def test_rules_are_what_is_neither_test_nor_for_opa_itself(
         ("system/a.rego", "bailiwick", "rules are in bailiwick"),
         ("bailiwick/a_test.rego", "bailiwick.rules.a", "a test belongs into"),
         ("bailiwick/testing/a.rego", "bailiwick", "a test belongs into"),
+        ("bailiwick/a.rego", "bailiwick.tests.a", "rules do not belong into"),
+        ("bailiwick/a.rego", "bailiwick.testing", "rules do not belong into"),
     ],
 )
 def test_a_package_is_where_it_cannot_decide_in_one_engine_only(
@@ -97,6 +100,30 @@ def test_brackets_in_texts_and_comments_do_not_nest(text: str) -> None:
 def test_brackets_in_texts_do_not_hide_nesting() -> None:
     """House: a closing bracket in a text closes nothing."""
     assert "nested" in refusal("a.rego", nested(40, '["]\\"]", ', "]"))
+
+
+@pytest.mark.parametrize(
+    "link", ["+\n1", "==\n1", " in\n1 ", "\n.a", "[1\n]", "\n-1", "+ # more\n1", "+ (1,\n2)[0]"]
+)
+def test_a_chain_that_would_overflow_the_stack_is_refused_before_it_is_parsed(link: str) -> None:
+    """Measured: 20,000 links end the process with a segmentation fault."""
+    text = f"package bailiwick\nx := input {link * (MAX_CHAIN + 1)}\n"
+    said = refusal("a.rego", text)
+    assert "operations in one expression" in said or "nested deeper" in said
+
+
+@pytest.mark.parametrize(
+    "line", ["input.a.b", "input.a == [1, 2]", "not input.a", '"a" in input.b']
+)
+def test_many_short_expressions_are_no_chain(line: str) -> None:
+    """House: a body may be as long as it likes."""
+    assert rego("a.rego", "package bailiwick\nx if {\n" + f"{line}\n" * 1000 + "}\n")
+
+
+def test_what_the_parser_says_without_a_place_gets_none() -> None:
+    """House: a line of the engine's own source is no line of the file."""
+    said = refusal("a.rego", "package bailiwick\n" + "x := 1\n" * 20_000)
+    assert said == "a.rego: exceeds maximum allowed line count 20000"
 
 
 def test_trees_belong_to_their_files() -> None:
