@@ -52,7 +52,7 @@ def engine_of(policy: Policy, bundle: Bundle, clock: Clock) -> Engine:
                 from gateway.policy.cedar.point import CedarDecisionPoint
             except ImportError as exc:
                 raise _not_installed("cedar") from exc
-            return CedarDecisionPoint(bundle, clock)
+            return CedarDecisionPoint(bundle, clock, deadline_seconds)
 
 
 def _not_installed(engine: str) -> SettingsError:

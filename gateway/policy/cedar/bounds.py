@@ -1,7 +1,7 @@
 """Bounds on arguments as Cedar conditions.
 
 A condition is true for no value for which the bundle's own rules say that the bound is broken
-(`rego/bailiwick/rules/argument_bounds`). What Cedar cannot say is `false`: the call is refused,
+(`rego/bailiwick/terms/bound`). What Cedar cannot say is `false`: the call is refused,
 and a note says why. Does not know tools.
 """
 

@@ -5,6 +5,7 @@ decision costs does not grow with the number of agents. A set is read when its a
 Does not decide.
 """
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -51,21 +52,30 @@ class Library:
             if isinstance(subject := said.get("subject"), str)
         }
         self._volumes: dict[str, Volume] = {}
+        self._reading = threading.Lock()
         self._stranger = self._volume(None, compiled_stranger())
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._charters.values()))
 
+    def has_read(self, subject: str) -> bool:
+        """Say whether `of` has nothing left to compile for this subject."""
+        name = self._charters.get(subject)
+        return name is None or name in self._volumes
+
     def of(self, subject: str) -> Volume:
-        """Return what decides on the calls of this subject.
+        """Return what decides on the calls of this subject; from any thread.
 
         Raises:
             BundleError: its charter cannot be said in Cedar.
         """
         if (name := self._charters.get(subject)) is None:
             return self._stranger
-        if (volume := self._volumes.get(name)) is None:
-            volume = self._volumes[name] = self._volume(name, self.compile(name))
+        if (volume := self._volumes.get(name)) is not None:
+            return volume
+        with self._reading:
+            if (volume := self._volumes.get(name)) is None:
+                volume = self._volumes[name] = self._volume(name, self.compile(name))
         return volume
 
     def compile(self, charter: str) -> Compiled:

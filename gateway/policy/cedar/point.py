@@ -1,8 +1,10 @@
 """Cedar in process: the decision point that evaluates charters compiled to Cedar.
 
-Cedar has no loops, so an evaluation ends by itself and needs no process of its own; what a policy
-costs is bounded by the size of the input. A policy that Cedar could not evaluate is one that it
-skips, so an answer with errors is no answer, and neither is anything that is raised on the way.
+It evaluates no Rego, so it takes no bundle whose rules are not those that its compiler stands in
+for: a denial that somebody added there would not apply. Cedar has no loops, so an evaluation ends
+by itself and needs no process of its own; what a policy costs is bounded by the size of the input.
+A policy that Cedar could not evaluate is one that it skips, so an answer with errors is no answer,
+and neither is anything that is raised on the way.
 Does not compile (`library.py`), and does not say what the policies amount to (`answer.py`).
 """
 
@@ -15,7 +17,7 @@ from typing import Final
 from gateway.core.canonical import digest, dumps, loads_exact, parse_object
 from gateway.core.decision import Decision, PolicyStamp, read_decision
 from gateway.core.errors import BundleError, PolicyAnswerInvalid, PolicyError, PolicyUnavailable
-from gateway.policy.bundle import Bundle
+from gateway.policy.bundle import Bundle, load, shipped_bundle
 from gateway.policy.cedar.answer import decision
 from gateway.policy.cedar.handles import ENGINE
 from gateway.policy.cedar.library import Library
@@ -23,6 +25,8 @@ from gateway.policy.cedar.request import question
 from gateway.policy.limits import MAX_DOCUMENT_BYTES
 from gateway.ports import Clock
 
+_INLINE_BYTES: Final = 32 * 1024
+"""Longest input that is decided in the event loop; reading 256 KiB of it can take 0.1 s."""
 _NANOSECONDS: Final = 2**63 - 1
 _NOT_OURS: Final = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
 
@@ -32,8 +36,9 @@ _log = logging.getLogger(__name__)
 class CedarDecisionPoint:
     """Decides with Cedar, from the moment that `start` returns until `aclose`."""
 
-    def __init__(self, bundle: Bundle, clock: Clock) -> None:
+    def __init__(self, bundle: Bundle, clock: Clock, deadline_seconds: float = 0.25) -> None:
         self._bundle, self._clock = bundle, clock
+        self._deadline_seconds = deadline_seconds
         self._stamp = partial(PolicyStamp, ENGINE, bundle.revision, bundle.digest)
         self._library: Library | None = None
 
@@ -41,8 +46,10 @@ class CedarDecisionPoint:
         """Compile the bundle; when this returns it has passed its self-tests.
 
         Raises:
-            BundleError: it cannot be said in Cedar, or a self-test failed.
+            BundleError: its rules are not the shipped ones, it cannot be said in Cedar, or a
+                self-test failed.
         """
+        await asyncio.to_thread(_refuse_other_rules, self._bundle)
         library = await asyncio.to_thread(Library, self._bundle)
         for test in self._bundle.self_tests:
             try:
@@ -61,10 +68,11 @@ class CedarDecisionPoint:
         return self._library is not None
 
     async def decide(self, document: bytes) -> Decision:
-        """Decide, without waiting for anything.
+        """Decide; what takes long in a thread, so that other calls' deadlines do not wait.
 
         Raises:
-            PolicyUnavailable: not started, or closed.
+            PolicyUnavailable: not started, or closed; `pdp_timeout`. What was being compiled then
+                is compiled to its end, for the next call.
             PolicyAnswerInvalid: `pdp_error`: Cedar could not evaluate the input.
             PolicyError: `pdp_input_too_large`; Cedar was not asked.
         """
@@ -72,7 +80,13 @@ class CedarDecisionPoint:
             raise PolicyUnavailable("the Cedar engine is not running")
         if len(document) > MAX_DOCUMENT_BYTES:
             raise PolicyError("the decision input is too large", code="pdp_input_too_large")
-        return self._decide(self._library, document)
+        if _is_quick(self._library, document):
+            return self._decide(self._library, document)
+        try:
+            async with asyncio.timeout(self._deadline_seconds):
+                return await asyncio.to_thread(self._decide, self._library, document)
+        except TimeoutError as exc:
+            raise PolicyUnavailable("no decision in time", code="pdp_timeout") from exc
 
     def _decide(self, library: Library, document: bytes) -> Decision:
         before = self._clock.monotonic_ns()
@@ -90,6 +104,25 @@ class CedarDecisionPoint:
             ) from exc
         elapsed_ns = self._clock.monotonic_ns() - before
         return read_decision(answer, self._stamp(uuid.uuid4().hex, digest(document), elapsed_ns))
+
+
+def _refuse_other_rules(bundle: Bundle) -> None:
+    ours, theirs = (dict(one.policies) for one in (load(shipped_bundle()), bundle))
+    for path in sorted(ours.keys() | theirs.keys()):
+        if ours.get(path) != theirs.get(path):
+            raise BundleError(
+                f"{path}: is not as this version ships it, and Cedar decides by charters alone; "
+                "take the shipped rules, or policy.engine embedded or opa"
+            )
+
+
+def _is_quick(library: Library, document: bytes) -> bool:
+    """Say whether the input is small and its subject's charter compiled (else 20 ms, and more)."""
+    if len(document) > _INLINE_BYTES or (read := loads_exact(document)) is None:
+        return False
+    subject = read.get("subject")
+    identity = subject.get("id") if isinstance(subject, dict) else None
+    return not isinstance(identity, str) or library.has_read(identity)
 
 
 def decision_document(library: Library, document: bytes) -> bytes:

@@ -16,8 +16,9 @@ LARGEST: Final = 2**63 - 1
 _MOST_DIGITS: Final = 15
 """Digits before the point of the largest decimal."""
 _LONGEST_ADDRESS: Final = 45
+_MAPPED: Final = "::ffff:"
 _CLIMBING: Final = ("..", "\\", "%2e", "%2f", "%5c", "\0")
-"""As in the bundle's rules (`bailiwick.operators`)."""
+"""As in the bundle's rules (`bailiwick.terms.bound`)."""
 
 
 def view(value: Any) -> dict[str, Any]:
@@ -70,15 +71,16 @@ def climbs(value: str) -> bool:
 def is_address(value: str) -> bool:
     """Say whether a text is one IP address, in its canonical form and of one meaning only.
 
-    An IPv4 address inside an IPv6 one is two things, and zones mean nothing to other hosts.
+    An IPv4 address inside an IPv6 one is two things, and zones mean nothing to other hosts. As in
+    the bundle's rules (`bailiwick.terms.address`) nothing that begins like one is read.
     """
-    if len(value) > _LONGEST_ADDRESS:
+    if len(value) > _LONGEST_ADDRESS or value.startswith(_MAPPED):
         return False
     try:
         address = ipaddress.ip_address(value)
     except ValueError:
         return False
-    if isinstance(address, ipaddress.IPv6Address) and (address.ipv4_mapped or address.scope_id):
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id:
         return False
     return str(address) == value
 

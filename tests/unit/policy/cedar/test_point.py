@@ -1,18 +1,20 @@
 """The Cedar decision point: starting, refusing, and what an input cannot do to it."""
 
 import json
+import threading
 from dataclasses import replace
 
 import pytest
 
+from gateway.core.canonical import dumps
 from gateway.core.decision import Deny, Permit, effect_name
 from gateway.core.errors import BundleError, PolicyAnswerInvalid, PolicyError, PolicyUnavailable
 from gateway.policy.bundle import Bundle
 from gateway.policy.cedar.library import Library
-from gateway.policy.cedar.point import CedarDecisionPoint
+from gateway.policy.cedar.point import CedarDecisionPoint, _is_quick
 from gateway.policy.limits import MAX_DOCUMENT_BYTES
 from gateway.policy.selftest import SelfTest
-from tests.fakes_policy import TickingClock
+from tests.fakes_policy import TickingClock, eventually
 from tests.unit.policy.cedar.worlds import SYSTEMS, bounded, bundle_of, call, charter, shipped
 
 
@@ -23,7 +25,7 @@ def asked(tool: str = "list_orders", **arguments: object) -> bytes:
 
 async def started(bundle: Bundle) -> CedarDecisionPoint:
     """Return a point that serves."""
-    point = CedarDecisionPoint(bundle, TickingClock())
+    point = CedarDecisionPoint(bundle, TickingClock(), deadline_seconds=30)
     await point.start()
     return point
 
@@ -50,6 +52,26 @@ async def test_a_bundle_that_fails_a_self_test_is_not_served(test: SelfTest) -> 
     assert not point.healthy()
     with pytest.raises(PolicyUnavailable):
         await point.decide(asked())
+
+
+OWN_RULE = ("bailiwick/rules/own/own.rego", 'package bailiwick.rules.own\n\ndeny contains "own"\n')
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        (*shipped().policies, OWN_RULE),
+        shipped().policies[1:],
+        tuple((path, f"{text}\n") for path, text in shipped().policies),
+    ],
+    ids=["one more", "one less", "changed"],
+)
+async def test_a_bundle_with_other_rules_is_not_served(rules: tuple[tuple[str, str], ...]) -> None:
+    """Issue: every engine gives the same answer; here a denial that was added would not apply."""
+    point = CedarDecisionPoint(replace(bundle_of(charter()), policies=rules), TickingClock())
+    with pytest.raises(BundleError, match=r"bailiwick/.*\.rego: is not as this version ships it"):
+        await point.start()
+    assert not point.healthy()
 
 
 async def test_a_point_that_is_closed_decides_nothing() -> None:
@@ -94,6 +116,64 @@ async def test_a_document_that_is_too_large_is_not_read() -> None:
     with pytest.raises(PolicyError) as caught:
         await point.decide(asked(note="x" * MAX_DOCUMENT_BYTES))
     assert caught.value.reason_code == "pdp_input_too_large"
+
+
+class WitnessClock(TickingClock):
+    """Says in which threads it was read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.readers: set[threading.Thread] = set()
+
+    def monotonic_ns(self) -> int:
+        """Return the next microsecond."""
+        self.readers.add(threading.current_thread())
+        return super().monotonic_ns()
+
+
+async def test_what_takes_long_is_decided_beside_the_event_loop() -> None:
+    """House: to compile a charter takes 20 ms and more, 256 KiB of brackets 0.1 s."""
+    clock, here = WitnessClock(), threading.current_thread()
+    point = CedarDecisionPoint(bundle_of(charter()), clock, deadline_seconds=30)
+    await point.start()
+    for document, inside in [
+        (dumps(call("list_orders")), False),  # the charter was not read yet
+        (dumps(call("list_orders")), True),
+        (dumps(call("list_orders", {"note": [[]] * 20_000})), False),
+        (dumps(call("list_orders")), True),
+    ]:
+        clock.readers.clear()
+        assert isinstance(await point.decide(document), Permit)
+        assert (here in clock.readers) == inside
+
+
+class StoppedClock(TickingClock):
+    """A clock that keeps whoever reads it, until it goes on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.goes_on = threading.Event()
+        self.goes_on.set()
+
+    def monotonic_ns(self) -> int:
+        """Return the next microsecond, once it goes on."""
+        assert self.goes_on.wait(30)
+        return super().monotonic_ns()
+
+
+async def test_what_is_not_decided_in_time_is_denied_and_there_for_the_next_call() -> None:
+    """Policy §7.2: a deadline; what was being compiled goes on."""
+    clock = StoppedClock()
+    point = CedarDecisionPoint(bundle_of(charter()), clock, deadline_seconds=0.1)
+    await point.start()
+    clock.goes_on.clear()
+    document = dumps(call("list_orders"))
+    with pytest.raises(PolicyUnavailable) as caught:
+        await point.decide(document)
+    assert caught.value.reason_code == "pdp_timeout"
+    clock.goes_on.set()
+    await eventually(lambda: _is_quick(point._library, document))
+    assert isinstance(await point.decide(document), Permit)
 
 
 @pytest.mark.parametrize(
