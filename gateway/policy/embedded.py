@@ -22,12 +22,12 @@ from gateway.core.canonical import digest, dumps
 from gateway.core.decision import Decision, PolicyStamp, read_decision
 from gateway.core.errors import BundleError, PolicyAnswerInvalid, PolicyError, PolicyUnavailable
 from gateway.policy.bundle import Bundle
+from gateway.policy.limits import MAX_DOCUMENT_BYTES
 from gateway.policy.process import ANSWER, READY, Child, started
 from gateway.policy.selftest import SelfTest
 from gateway.ports import Clock
 
 RULE: Final = "data.bailiwick.decision"
-MAX_DOCUMENT_BYTES: Final = 256 * 1024
 
 _UNDEFINED: Final = b'"<undefined>"'
 

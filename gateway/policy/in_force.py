@@ -19,7 +19,12 @@ import anyio
 import anyio.to_thread
 
 from gateway.core.decision import Decision
-from gateway.core.errors import BundleError, GatewayError, PolicyUnavailable
+from gateway.core.errors import (
+    BundleError,
+    GatewayError,
+    PolicyAnswerInvalid,
+    PolicyUnavailable,
+)
 from gateway.core.instant import iso
 from gateway.policy.bundle import Bundle
 from gateway.policy.engines import Engine
@@ -151,11 +156,16 @@ class PolicyInForce:
         return self._serving is not None and self._serving.engine.healthy()
 
     async def decide(self, document: bytes) -> Decision:
-        """See `DecisionPoint.decide`."""
-        if self._serving is None:
-            raise PolicyUnavailable("no policy is in force")
-        with self._serving.deciding() as engine:
-            return await engine.decide(document)
+        """See `DecisionPoint.decide`; whatever else an engine raises is a denial too."""
+        with self._in_force().deciding() as engine:
+            try:
+                return await engine.decide(document)
+            except GatewayError:
+                raise
+            except Exception as exc:
+                # The text may quote policy or arguments.
+                _log.error("the policy engine failed: %s", type(exc).__name__)
+                raise PolicyAnswerInvalid("the policy engine failed", code="pdp_error") from exc
 
     async def reload(self) -> bool:
         """Bring the bundle that lies there now into force, if it is another one; never raises.
@@ -167,14 +177,8 @@ class PolicyInForce:
             self._seen = await self._fingerprint()
             try:
                 await self._exchange()
-            except GatewayError as exc:
-                if self._failure is None or exc.message != self._failure.message:
-                    _log.error(
-                        "the new policy is refused, %s stays in force: %s",
-                        self.bundle.revision,
-                        exc.message,
-                    )
-                self._failure = exc
+            except Exception as exc:
+                self._refuse(exc)
                 return False
             self._failure = None
             return True
@@ -186,6 +190,19 @@ class PolicyInForce:
             if self._failure is not None or await self._fingerprint() != self._seen:
                 await self.reload()
 
+    def _refuse(self, cause: Exception) -> None:
+        """Keep what is in force, and say why; once for the same cause."""
+        known = isinstance(cause, GatewayError)
+        failure = cause if isinstance(cause, GatewayError) else BundleError(repr(cause))
+        if self._failure is None or failure.message != self._failure.message:
+            _log.error(
+                "the new policy is refused, %s stays in force: %s",
+                self.bundle.revision,
+                failure.message,
+                exc_info=None if known else cause,
+            )
+        self._failure = failure
+
     async def _exchange(self) -> None:
         old = self._in_force()
         bundle = await self._read()
@@ -194,11 +211,11 @@ class PolicyInForce:
         new = await self._next(bundle)
         try:
             await self._record(bundle, old.bundle)
+            # No await from here on: no call is decided by a catalogue that evidence does not know.
+            self._adopt(bundle.systems)
         except BaseException:
             await new.end()
             raise
-        # No await between these: no call is decided by a catalogue that evidence does not know.
-        self._adopt(bundle.systems)
         self._serving = new
         _log.warning("policy %s is in force, after %s", bundle.revision, old.bundle.revision)
         await old.end()
@@ -207,7 +224,10 @@ class PolicyInForce:
         return await anyio.to_thread.run_sync(fingerprint, self._means.path)
 
     async def _read(self) -> Bundle:
-        return await anyio.to_thread.run_sync(self._means.read)
+        try:
+            return await anyio.to_thread.run_sync(self._means.read)
+        except OSError as exc:
+            raise BundleError(f"{self._means.path}: cannot be read ({exc.strerror})") from exc
 
     async def _next(self, bundle: Bundle) -> _Serving:
         """Return an engine that has passed the bundle's tests, its revision remembered."""
@@ -252,7 +272,11 @@ class PolicyInForce:
 
 def fingerprint(path: Path) -> object:
     """Return what differs once a bundle was changed: names, sizes and times, contents unread."""
-    if not path.is_dir():
+    try:
+        is_folder = path.is_dir()
+    except OSError:
+        return None
+    if not is_folder:
         return _stamp(path)
     return tuple(
         (parent, name, _stamp(Path(parent, name)))

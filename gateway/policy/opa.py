@@ -138,6 +138,12 @@ class OPADecisionPoint:
                 status, body = await client.ask(document)
         except TimeoutError as exc:
             raise PolicyUnavailable("OPA did not answer in time", code="pdp_timeout") from exc
+        except asyncio.CancelledError as exc:
+            # The library cancels calls that wait for a connection when it is closed; a call whose
+            # own caller left is another matter.
+            if _is_cancelled():
+                raise
+            raise PolicyUnavailable("OPA is not in use any more") from exc
         except aiohttp.ClientResponseError as exc:
             raise PolicyAnswerInvalid("what OPA answered is not HTTP") from exc
         except (aiohttp.ClientError, OSError) as exc:
@@ -183,6 +189,11 @@ class OPADecisionPoint:
         raise PolicyAnswerInvalid(
             f"OPA does not say that it decides by revision {self._revision}", code="pdp_revision"
         )
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _decision_id(answer: Mapping[str, Any]) -> str:

@@ -17,7 +17,8 @@ import pytest
 from gateway.core.canonical import digest
 from gateway.core.decision import Decision, Deny, PolicyStamp
 from gateway.core.errors import BundleError, PolicyAnswerInvalid, PolicyError, PolicyUnavailable
-from gateway.policy.embedded import MAX_DOCUMENT_BYTES, EmbeddedDecisionPoint
+from gateway.policy.embedded import EmbeddedDecisionPoint
+from gateway.policy.limits import MAX_DOCUMENT_BYTES
 from gateway.policy.selftest import SelfTest
 from tests.fakes_policy import (
     TINY_TESTS,

@@ -14,7 +14,6 @@ import pytest
 from gateway.core.decision import Decision
 from gateway.core.errors import (
     BundleError,
-    GatewayError,
     LedgerUnavailable,
     PolicyUnavailable,
     SettingsError,
@@ -32,7 +31,7 @@ DOCUMENT = b"{}"
 class FakeEngine:
     """An engine that says which bundle it is of, and fails as it is told."""
 
-    def __init__(self, bundle: Bundle, failure: GatewayError | None) -> None:
+    def __init__(self, bundle: Bundle, failure: Exception | None) -> None:
         self.bundle, self.failure = bundle, failure
         self.running = False
         self.gate = anyio.Event()
@@ -80,8 +79,8 @@ class World:
     """A bundle that can be changed, and everything that it comes into force by."""
 
     def __init__(self, path: Path, signed: bool = True) -> None:
-        self.lies_there: Bundle | GatewayError = bundle("2026.1.1-1")
-        self.engine_failure: GatewayError | None = None
+        self.lies_there: Bundle | Exception = bundle("2026.1.1-1")
+        self.engine_failure: Exception | None = None
         self.engines: list[FakeEngine] = []
         self.adopted: list[Any] = []
         self.ledger, self.evidence, self.clock = Revisions(), FakeEvidenceLog(), FakeClock()
@@ -98,7 +97,7 @@ class World:
         )
 
     def _read(self) -> Bundle:
-        if isinstance(self.lies_there, GatewayError):
+        if isinstance(self.lies_there, Exception):
             raise self.lies_there
         return self.lies_there
 
@@ -187,6 +186,11 @@ def changed_under_its_name(world: World) -> None:
     world.lies_there = bundle("2026.1.1-1", "b")
 
 
+def changed_under_another_spelling(world: World) -> None:
+    """Put other content there under the same revision, spelled otherwise."""
+    world.lies_there = bundle("2026.1.1-1.0", "b")
+
+
 def not_remembered(world: World) -> None:
     """Take the ledger away."""
     world.lies_there = bundle("2026.1.1-2", "b")
@@ -211,6 +215,7 @@ BAD: list[Callable[[World], None]] = [
     unsound,
     older,
     changed_under_its_name,
+    changed_under_another_spelling,
     not_remembered,
     not_recorded,
     not_installed,

@@ -100,6 +100,21 @@ async def test_a_replaced_connection_has_what_is_left_of_the_deadline() -> None:
     assert min(spans) < 0.3
 
 
+async def test_closing_denies_the_calls_that_wait_for_a_connection() -> None:
+    """House: a decision in flight is denied; its caller did not leave, so it is not cancelled."""
+    codes: list[str] = []
+    async with asked(HANG) as (point, peer), anyio.create_task_group() as tasks:
+
+        async def ask_once() -> None:
+            codes.append(await code_of(point))
+
+        for _ in range(70):
+            tasks.start_soon(ask_once)
+        await eventually(lambda: len(peer.heads) == 64)
+        await point.aclose()
+    assert codes == ["pdp_unavailable"] * 70
+
+
 async def test_a_new_connection_that_drops_is_not_replaced() -> None:
     """Policy §7.2: nothing says that OPA was ever there."""
     async with asked(DROP, decided()) as (point, peer):
