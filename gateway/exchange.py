@@ -59,7 +59,7 @@ class Outcome:
 
     def __init__(self, trail: Trail, permit: Permit, evidence: EvidenceLog, clock: Clock) -> None:
         self._trail = trail
-        self._effect = permit.classification.effect
+        self._permit, self._effect = permit, permit.classification.effect
         self._evidence = evidence
         self._clock = clock
         self._recorded = False
@@ -158,7 +158,8 @@ class Outcome:
     async def _append(self, kind: str, about: dict[str, Any]) -> Receipt:
         """Append a record of the way back; after one that is lost there will be no other."""
         clock = self._clock
-        fields = {**returned(self._trail, clock.wall_ns(), clock.monotonic_ns()), **about}
+        now, monotonic = clock.wall_ns(), clock.monotonic_ns()
+        fields = {**returned(self._trail, self._permit, now, monotonic), **about}
         try:
             # Shielded: a queued record cannot be taken back; the log bounds the wait itself.
             with anyio.CancelScope(shield=True):

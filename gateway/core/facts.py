@@ -50,6 +50,8 @@ class Trail:
     """The decision input, if the call got as far as a decision."""
     failure: GatewayError | None = None
     """What broke the line, if something did."""
+    noted_ns: int = 0
+    """Wall time at which its session was last told what the call brings."""
     receipt: Receipt | None = None
     """Where the intent or the refusal stands in the log."""
     closing: Receipt | None = None
@@ -99,7 +101,7 @@ def decided(trail: Trail, decision: Decision) -> dict[str, Any]:
     }
 
 
-def returned(trail: Trail, now_ns: int, now_monotonic_ns: int) -> dict[str, Any]:
+def returned(trail: Trail, permit: Permit, now_ns: int, now_monotonic_ns: int) -> dict[str, Any]:
     """Return what every record of the way back (`stream-part`, `outcome`) begins with."""
     call = trail.decoded
     return {
@@ -108,6 +110,7 @@ def returned(trail: Trail, now_ns: int, now_monotonic_ns: int) -> dict[str, Any]
         "call_id": trail.call_id,
         "system": call.system,
         "tool": call.name if call.resource_type == "tool" else None,
+        "observed": permit.observed,
     }
 
 

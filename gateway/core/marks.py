@@ -24,6 +24,17 @@ class ToolMarks:
     whole: str | None = None
     """Class of everything that is said to the tool and by it, if all of it is redacted."""
 
+    def beside(self, other: "ToolMarks") -> "ToolMarks":
+        """Return these marks, with another catalogue's of the same tool marked as well."""
+        if other == self or self.whole:
+            return self
+        if other.whole:
+            return other
+        return ToolMarks(
+            _stricter_first(self.arguments + other.arguments),
+            _stricter_first(self.result + other.result),
+        )
+
 
 UNMARKED: Final = ToolMarks()
 UNKNOWN: Final = ToolMarks((((), "unknown"),), (((), "unknown"),), "unknown")
@@ -51,7 +62,10 @@ class Catalogue:
     def beside(self, other: "Catalogue") -> "Catalogue":
         """Return this catalogue, with what another one marks of the same tools marked as well."""
         both = Catalogue({})
-        both._tools = {key: _joined(own, other._tools.get(key)) for key, own in self._tools.items()}
+        both._tools = {
+            key: own.beside(other._tools[key]) if key in other._tools else own
+            for key, own in self._tools.items()
+        }
         return both
 
     def of(self, fields: Mapping[str, Any]) -> ToolMarks:
@@ -80,14 +94,6 @@ def below(marks: Marks, segment: str | int) -> Marks:
 def here(marks: Marks) -> str | None:
     """Return the class of the value itself, if it is marked."""
     return next((kind for path, kind in marks if not path), None)
-
-
-def _joined(own: ToolMarks, other: ToolMarks | None) -> ToolMarks:
-    if other is None or other == own:
-        return own
-    return ToolMarks(
-        _stricter_first(own.arguments + other.arguments), _stricter_first(own.result + other.result)
-    )
 
 
 def _marks(pointers: Mapping[str, str]) -> Marks:

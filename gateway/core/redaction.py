@@ -60,11 +60,16 @@ class Redactor:
     def adopt(self, systems: Mapping[str, Mapping[str, Any]]) -> None:
         """Redact by another catalogue from now on.
 
-        What the one before marked stays marked beside it, until the next is adopted: the answers to
-        calls that were decided by it are still to come.
+        What the one before marked stays marked beside it, until the next is adopted: calls that
+        were decided by it may still be without their intent. For later records see `catalogue`.
         """
         own = Catalogue(systems)
         self._own, self._catalogue = own, own.beside(self._own)
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What marks now; whoever keeps it keeps a call's answer covered, whatever is adopted."""
+        return self._catalogue
 
     def hmac(self, data: bytes) -> str:
         """Return the keyed hash of some bytes, as `hmac-sha256:<hex>`."""
@@ -74,17 +79,26 @@ class Redactor:
         """Return a text that belongs to no call, with what looks like a secret replaced."""
         return Blotter(self._ink, {}, {}).text(text)
 
-    def redact(self, kind: str, fields: Mapping[str, Any], also: Collection[str] = ()) -> Redacted:
+    def redact(
+        self,
+        kind: str,
+        fields: Mapping[str, Any],
+        also: Collection[str] = (),
+        since: Catalogue | None = None,
+    ) -> Redacted:
         """Return the record without its secrets.
 
         Args:
             kind: the record's kind; others than those of a call pass as they are.
             fields: the record's fields.
             also: secrets of the same call's earlier records.
+            since: what marked when the call began; it marks beside what does so now.
         """
         if kind not in KINDS:
             return Redacted(dict(fields), {}, ())
         marks = self._catalogue.of(fields)
+        if since is not None and since is not self._catalogue:
+            marks = marks.beside(since.of(fields))
         new, found = self._rounds(fields, marks, also)
         return Redacted(dict(new), differences(fields, new), tuple(found))
 

@@ -10,7 +10,7 @@ secrets (`core.redaction`).
 import base64
 import errno
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -21,6 +21,7 @@ import anyio.to_thread
 from gateway.core.answer import KEPT_BYTES
 from gateway.core.canonical import dumps
 from gateway.core.errors import EvidenceError, EvidenceUnavailable
+from gateway.core.marks import Catalogue
 from gateway.core.record import Receipt
 from gateway.core.redaction import Redacted, Redactor
 from gateway.evidence import blobs
@@ -59,12 +60,30 @@ class Recorder:
         self._disk = anyio.CapacityLimiter(8)
         self._secrets: dict[str, tuple[str, ...]] = {}
         """What was redacted of each open call so far: its answer may echo it."""
+        self._since: dict[str, Catalogue] = {}
+        """What marked when each open call began: its answer may come two catalogues later."""
 
     async def append(
         self, kind: str, fields: Mapping[str, Any], *, effect: str | None = None
     ) -> Receipt:
         """See `EvidenceLog.append`."""
         call_id = str(fields.get("call_id"))
+        if kind == "intent":
+            self._since[call_id] = self._redactor.catalogue
+        try:
+            return await self._append(kind, call_id, fields, effect)
+        except BaseException:
+            if kind == "intent":
+                # No outcome will come for it, to forget it by.
+                self._forget(call_id)
+            raise
+        finally:
+            if kind == "outcome":
+                self._forget(call_id)
+
+    async def _append(
+        self, kind: str, call_id: str, fields: Mapping[str, Any], effect: str | None
+    ) -> Receipt:
         try:
             prepared = await self._prepare(kind, call_id, fields)
         except EvidenceError:
@@ -73,16 +92,11 @@ class Recorder:
             # Whatever went wrong: a record that may hold a secret in clear is not written.
             _LOG.exception("a record could not be redacted")
             raise EvidenceUnavailable("the record could not be redacted") from exc
-        finally:
-            if kind == "outcome":
-                self._secrets.pop(call_id, None)
-        try:
-            return await self._writer.append(kind, prepared, effect=effect)
-        except BaseException:
-            if kind == "intent":
-                # No outcome will come for it, to forget it by.
-                self._secrets.pop(call_id, None)
-            raise
+        return await self._writer.append(kind, prepared, effect=effect)
+
+    def _forget(self, call_id: str) -> None:
+        self._secrets.pop(call_id, None)
+        self._since.pop(call_id, None)
 
     def adopt(self, systems: Mapping[str, Mapping[str, Any]]) -> None:
         """Redact by another catalogue from now on; see `Redactor.adopt`."""
@@ -103,7 +117,7 @@ class Recorder:
     async def _prepare(
         self, kind: str, call_id: str, fields: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        redacted = await self._redact(kind, fields, self._secrets.get(call_id, ()))
+        redacted = await self._redact(kind, call_id, fields)
         if kind in ("intent", "stream-part") and redacted.secrets:
             known = (*self._secrets.get(call_id, ()), *redacted.secrets)
             self._secrets[call_id] = tuple(dict.fromkeys(known))
@@ -126,11 +140,13 @@ class Recorder:
     def _seal(sealer: Sealer, originals: Mapping[str, Any], info: bytes) -> dict[str, str]:
         return sealer.seal(dumps(originals), info)
 
-    async def _redact(self, kind: str, fields: Mapping[str, Any], also: Sequence[str]) -> Redacted:
+    async def _redact(self, kind: str, call_id: str, fields: Mapping[str, Any]) -> Redacted:
         request, body = fields.get("request"), fields.get("body")
         asked = request.get("body_bytes", 0) if isinstance(request, Mapping) else 0
         size = asked + (len(body) if isinstance(body, str) else 0)
-        return await self._heavily(partial(self._redactor.redact, kind, fields, also=also), size)
+        also, since = self._secrets.get(call_id, ()), self._since.get(call_id)
+        redact = partial(self._redactor.redact, kind, fields, also=also, since=since)
+        return await self._heavily(redact, size)
 
     async def _move_body(
         self, kept: dict[str, Any], body: str, originals: dict[str, Any], info: bytes

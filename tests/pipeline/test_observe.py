@@ -37,6 +37,8 @@ async def test_a_call_that_is_let_through_is_marked_in_its_record_and_its_answer
     assert len(line.upstream.calls) == 1
     (intent,) = line.evidence.of("intent")
     assert (intent["decision"]["effect"], intent["decision"]["observed"]) == ("permit", would_be)
+    (outcome,) = line.evidence.of("outcome")
+    assert outcome["observed"] == would_be
     assert line.caller.headers["bailiwick-observed"] == would_be
     assert (b'"bailiwick/observed":"' + would_be.encode() + b'"' in line.caller.body) == (
         MARK in line.caller.body

@@ -203,12 +203,13 @@ def test_a_step_counts_the_first_time_it_is_reached() -> None:
 
 def test_what_comes_back_names_the_call_and_its_tool() -> None:
     """House: every member of the record, as it is written."""
-    assert returned(trail(), BEGAN, 5) == {
+    assert returned(trail(), replace(PERMIT, observed="deny"), BEGAN, 5) == {
         "time": "2026-11-24T09:00:00.123456Z",
         "monotonic_ns": 5,
         "call_id": "call-1",
         "system": "crm",
         "tool": "crm.read",
+        "observed": "deny",
     }
 
 
@@ -216,4 +217,4 @@ def test_what_is_no_tool_is_not_recorded_as_one() -> None:
     """House: a resource's URI is not the name of a tool in the catalogue."""
     asked = request(resources_read())
     walked = Trail("call-1", BEGAN, 0, asked, mcp.decode(asked))
-    assert returned(walked, BEGAN, 5)["tool"] is None
+    assert returned(walked, PERMIT, BEGAN, 5)["tool"] is None

@@ -59,7 +59,7 @@ def stored(folder: Path) -> bytes:
 
 def held(kept: Recorder) -> str:
     """Return all that a recorder remembers of calls."""
-    return repr(vars(kept)["_secrets"])
+    return repr([vars(kept)[name] for name in ("_secrets", "_since")])
 
 
 async def test_a_marked_argument_and_its_echo_in_the_answer_stay_off_the_disk(
@@ -84,6 +84,22 @@ async def test_what_was_redacted_is_forgotten_with_the_outcome(tmp_path: Path) -
     await kept.close()
 
 
+async def test_an_answer_stays_covered_by_what_marked_when_its_call_began(tmp_path: Path) -> None:
+    """Evidence: two reloads while a stream is open must not uncover what comes of it."""
+    marked = {"pay": {"redact": {"result": {"/name": "pii"}}}}
+    kept, _ = recorder(tmp_path / "log")
+    kept.adopt({"shop": {"tools": marked}})
+    await kept.append("intent", intent(), effect="write")
+    kept.adopt({"shop": {"tools": {"pay": {}}}})
+    kept.adopt({"shop": {"tools": {"pay": {}}, "other": {"tools": {}}}})
+    body = '{"jsonrpc":"2.0","id":1,"result":{"name":"Anna"}}'
+    await kept.append("stream-part", outcome(body))
+    await kept.append("outcome", outcome(body))
+    assert "Catalogue" not in held(kept)
+    await kept.close()
+    assert b"Anna" not in stored(tmp_path / "log")
+
+
 async def test_an_intent_that_is_refused_leaves_no_secret_behind(tmp_path: Path) -> None:
     """House: agents that try again and again must not fill the memory."""
     kept, log = recorder(tmp_path / "log")
@@ -91,6 +107,7 @@ async def test_an_intent_that_is_refused_leaves_no_secret_behind(tmp_path: Path)
     with pytest.raises(EvidenceUnavailable):
         await kept.append("intent", intent(), effect="write")
     assert SECRET not in held(kept)
+    assert "Catalogue" not in held(kept)
     await kept.close()
 
 
