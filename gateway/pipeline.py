@@ -4,11 +4,11 @@
            → record outcome → encode
 
 Invariants: nothing is sent without a permit; nothing is sent before its intent is durable, nor
-before its session has what it brings; the caller does not get the last byte before the outcome is
-durable, nor any byte much before its part is; a session is used by, and its id given to, its owner
-alone; a refusal is recorded like a permit; a failure of any step before sending is a denial. A
-`Hold` ends the line: its approved repeat walks it again from the top. Knows ports, never adapters.
-Does not admit (`app`, `wire`).
+before its session has what it brings, which lasts while an answer does; the caller does not get the
+last byte before the outcome is durable, nor any byte much before its part is; a session is used by,
+and its id given to, its owner alone; a refusal is recorded like a permit; a failure of any step
+before sending is a denial. A `Hold` ends the line: its approved repeat walks it again from the top.
+Knows ports, never adapters. Does not admit (`app`, `wire`).
 """
 
 import secrets
@@ -52,6 +52,8 @@ from gateway.wire.relay import MAX_HELD, pieces
 
 INLINE_BYTES: Final = 32 * 1024
 """Longest body that is decoded on the event loop."""
+RENEW_NS: Final = 1_000_000_000
+"""How often a session is told anew what an answer that goes on brings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,7 @@ async def _hold(trail: Trail, hold: Hold, ports: Ports) -> Decision:
 
 async def _note(trail: Trail, permit: Permit, ports: Ports) -> Decision:
     """Note what the call brings into its session; one that could leave no mark is denied."""
+    trail.noted_ns = trail.began_ns
     try:
         await ports.ledger.permitted(trail.decoded, trail.verified, permit, trail.began_ns)
     except GatewayError as failure:
@@ -192,6 +195,22 @@ async def _bind(trail: Trail, response: UpstreamResponse, ports: Ports) -> None:
         raise UpstreamError("its session has no owner", code="session_unbound") from failure
 
 
+async def _renew(trail: Trail, permit: Permit, ports: Ports) -> None:
+    """Note again what the call brings, or a long answer would outlive its mark.
+
+    Raises:
+        UpstreamError: it cannot be noted; the rest of the answer is withheld.
+    """
+    now_ns = ports.clock.wall_ns()
+    if 0 <= now_ns - trail.noted_ns < RENEW_NS:
+        return
+    try:
+        await ports.ledger.permitted(trail.decoded, trail.verified, permit, now_ns)
+    except LedgerUnavailable as failure:
+        raise UpstreamError("its session has no mark", code="session_unmarked") from failure
+    trail.noted_ns = now_ns
+
+
 async def _forward(trail: Trail, permit: Permit, caller: Caller, ports: Ports) -> None:
     """Send the call, relay its answer, and record the outcome before the last byte."""
     call, reply = trail.decoded, Reply(trail, permit, caller)
@@ -209,6 +228,7 @@ async def _forward(trail: Trail, permit: Permit, caller: Caller, ports: Ports) -
             async with outcome.watched(), aclosing(relayed):
                 async for piece in relayed:
                     await outcome.count(piece)
+                    await _renew(trail, permit, ports)
                     await reply.fit(piece)
                     await outcome.keep(piece)
                     await reply.write(piece)

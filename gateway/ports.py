@@ -74,7 +74,8 @@ class Ledger(Protocol):
     ) -> None:
         """Note what a permitted call brings into its session: system, data domain, taint.
 
-        Durable when this returns, if it is new to the session; called before anything is sent.
+        Durable when this returns, if it is new to the session; called before anything is sent, and
+        again while an answer goes on: it keeps the session alive.
 
         Raises:
             LedgerUnavailable: it could not be noted; the call is not to be sent.

@@ -86,6 +86,7 @@ async def build(settings: Settings) -> AsyncIterator[Gateway]:
         await policy.told(evidence, evidence.adopt)
         await stack.enter_async_context(trusting.renewed(trusted))
         tasks = await stack.enter_async_context(background())
+        tasks.start_soon(ledger.tended)
         if settings.policy.reload_seconds is not None:
             tasks.start_soon(policy.watch, settings.policy.reload_seconds)
         authenticator = trusting.authenticator(settings, trusted, clock)

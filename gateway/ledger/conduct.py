@@ -1,8 +1,9 @@
 """Facts of sessions in the ledger's file: calls counted, and marks that only ever get more.
 
 Every request reads them from the file, so that gateways that share it agree on what taints a
-session. Marks are durable before the call that brings them is sent; counts wait in memory for a
-second at most of calls, which is what a crash may take. A session is forgotten once idle; when
+session. Marks are durable before the call that brings them is sent; counts wait in memory for
+about a second, which is what a crash may take, and what a gateway that shares the file may not see
+yet. A session is forgotten once idle; when
 there are too many, new ones are refused and none is pushed out: its taint would go with it.
 Used by one thread at a time. Does not open the file or choose its thread.
 """
@@ -19,7 +20,7 @@ from gateway.ledger.unsynced import unsynced
 SECOND_NS: Final = 1_000_000_000
 WINDOW_SECONDS: Final = 60
 WRITE_EVERY_NS: Final = SECOND_NS
-"""How long counts may wait for the file while calls come."""
+"""How long counts may wait for the file: while calls come here, else in the ledger."""
 MAX_WAITING: Final = 1000
 """Most keys whose counts wait."""
 FORGOTTEN_AT_ONCE: Final = 100
@@ -159,10 +160,26 @@ class Conduct:
                 db.execute(_FORGET, (key, now_ns - self._idle_ns))
         self._written(now_ns)
 
+    def fresh(self, used_at: int, now_ns: int) -> bool:
+        """Say whether a session last used then, as far as is known, need not be kept alive yet."""
+        # Calls at the same time overtake each other: the use may be a later call's.
+        return abs(now_ns - used_at) < self._exact_ns
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are counts that the file does not have."""
+        return bool(self._waiting)
+
     def write_all(self, db: sqlite3.Connection) -> None:
-        """Write what waits, as of the last use; for the end of a run."""
+        """Write what waits, as of the last use, for the end of a run or a burst; else read a bit.
+
+        Raises:
+            sqlite3.Error: the file cannot be used.
+        """
         if self._waiting:
             self.write(db, max(uses.used_at for uses in self._waiting.values()))
+        else:
+            self._crowd(db)
 
     def _rows(
         self, db: sqlite3.Connection, keys: tuple[str, ...], now_ns: int

@@ -27,7 +27,7 @@ from gateway.core.errors import LedgerUnavailable
 from gateway.core.session import CONFLICT, Session, named, session_of
 from gateway.core.session_facts import Mark, Scope, brought, counts, scope_of
 from gateway.ledger import approvals, conduct, revisions, sessions
-from gateway.ledger.conduct import Conduct
+from gateway.ledger.conduct import WRITE_EVERY_NS, Conduct
 
 BUSY_SECONDS: Final = 0.25
 """How long to wait for another process that holds the file."""
@@ -73,8 +73,9 @@ class SQLiteLedger:
         except (OSError, sqlite3.Error) as exc:
             raise LedgerUnavailable(f"{path}: the ledger cannot be opened ({exc})") from exc
         self._conduct = Conduct(round(session_idle_seconds * 1e9))
-        self._known: dict[Scope, frozenset[Mark]] = {}
-        """The marks that calls of a session need not bring any more; used longest ago first."""
+        self._known: dict[Scope, tuple[frozenset[Mark], int]] = {}
+        """The marks that calls of a session need not bring any more, and when it was kept alive;
+        used longest ago first."""
         self._one_at_a_time = anyio.CapacityLimiter(1)
         self._in_use = Lock()
         self._healthy = True
@@ -85,23 +86,25 @@ class SQLiteLedger:
         session_id, scope = named(call.request), scope_of(claims)
         session = None if session_id is None else session_of(call.system, session_id, claims)
         situation, known = await self._run(lambda: self._situation(match, session, scope, now_ns))
-        self._know(scope, known)
+        self._know(scope, known, now_ns if match is not None else 0)
         return situation
 
     async def permitted(
         self, call: ToolCall, claims: Claims, decision: Permit, now_ns: int
     ) -> None:
-        """Note what a permitted call brings into its session; no disk if it has all of it.
+        """Note what a permitted call brings into its session.
+
+        No disk if it has all of it, and is not to be kept alive by it.
 
         Raises:
             LedgerUnavailable: it could not be noted.
         """
         scope, marks = scope_of(claims), brought(call, decision)
-        known = self._known.get(scope, frozenset())
-        if marks <= known:
+        known, used_at = self._known.get(scope, (frozenset(), 0))
+        if marks <= known and (not marks or self._conduct.fresh(used_at, now_ns)):
             return
         await self._run(lambda: self._conduct.note(self._db, scope, marks, now_ns))
-        self._know(scope, known | marks)
+        self._know(scope, known | marks, now_ns)
 
     async def advance_policy(
         self, revision: str, digest: str, now_ns: int, *, reusable: bool
@@ -157,6 +160,20 @@ class SQLiteLedger:
             raise LedgerUnavailable("too many approval requests are pending", code="approvals_full")
         return held
 
+    async def tended(self, interval_seconds: float = WRITE_EVERY_NS / 1e9) -> None:
+        """Do what would else wait for the next call, again and again. For ever.
+
+        Counts are written, since another gateway on this file is to see the last burst of calls as
+        well, or whoever is limited would take turns. And a file that failed is tried again, since
+        no call may come to a gateway that says that it is not ready.
+        """
+        while True:
+            await anyio.sleep(interval_seconds)
+            # The next call tries again, and is denied if it cannot.
+            with suppress(LedgerUnavailable):
+                if self._conduct.waiting or not self._healthy:
+                    await self._run(lambda: self._conduct.write_all(self._db))
+
     def healthy(self) -> bool:
         """Say whether the last use of the file succeeded."""
         return self._healthy
@@ -201,9 +218,9 @@ class SQLiteLedger:
         finally:
             self._in_use.release()
 
-    def _know(self, scope: Scope, marks: frozenset[Mark]) -> None:
+    def _know(self, scope: Scope, marks: frozenset[Mark], used_at: int) -> None:
         self._known.pop(scope, None)
-        self._known[scope] = marks
+        self._known[scope] = marks, used_at
         if len(self._known) > MAX_KNOWN:
             # Whoever is forgotten here asks the disk again.
             del self._known[next(iter(self._known))]

@@ -3,12 +3,24 @@
 from dataclasses import replace
 from typing import Any
 
+import anyio
 import pytest
 
 from gateway.core.decision import Decision
 from gateway.core.errors import PolicyUnavailable
-from tests.fakes import PERMIT
-from tests.pipeline.line import ANSWER, DENY, HOLD, PROGRESS, RECEIPTED, SHAPES, Line, request
+from tests.fakes import PERMIT, Gate
+from tests.pipeline.line import (
+    ANSWER,
+    DENY,
+    EVENT,
+    HOLD,
+    MARK,
+    PROGRESS,
+    RECEIPTED,
+    SHAPES,
+    Line,
+    request,
+)
 from tests.pipeline.line import resources_read as resource
 
 TAINTED = replace(PERMIT, untrusted_input=True)
@@ -112,3 +124,32 @@ async def test_no_part_of_a_long_stream_holds_what_the_charter_leaves_out() -> N
     assert line.caller.body == (long * 2 + event).replace(ANSWER, RECEIPTED).replace(
         b'"seq":1', b'"seq":3'
     ).replace(b"0001", b"0003")
+
+
+async def test_an_answer_that_goes_on_for_hours_still_taints_its_session() -> None:
+    """core/session_facts: what comes after the mark was forgotten would taint nothing."""
+    gate = Gate()
+    line = Line(TAINTED, PERMIT, body=[PROGRESS, gate, EVENT], shape="an event stream")
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(line.walk)
+            await gate.reached.wait()
+            line.clock.advance(2 * 3600)
+            gate.opened.set()
+    await line.walk()
+    assert told(line)[1]["untrusted_input"]
+
+
+async def test_an_answer_whose_mark_cannot_be_renewed_is_withheld() -> None:
+    """House: fail closed, on the way back too."""
+    gate = Gate()
+    line = Line(TAINTED, body=[PROGRESS, gate, EVENT], shape="an event stream")
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(line.walk)
+            await gate.reached.wait()
+            line.clock.advance(2 * 3600)
+            line.ledger.broken["permitted"] = "raises"
+            gate.opened.set()
+    assert MARK not in line.caller.body
+    assert line.evidence.of("outcome")[0]["error"] == "session_unmarked"
