@@ -1,11 +1,13 @@
 """The guide to policy says what is: its examples are sound, its codes and members whole."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.cli.main import main
 from gateway.core.charter import faults, system_faults, warnings
 from gateway.core.charter_shape import DENIALS, MEANINGS, OPERATORS
 from gateway.core.decision import EFFECTS, IMPACTS
@@ -65,6 +67,24 @@ def test_every_word_of_a_charter_is_explained(word: str) -> None:
 def test_every_required_member_is_in_the_guide(member: str) -> None:
     """House: what a charter must say is shown or told."""
     assert member in GUIDE
+
+
+def test_the_commands_of_the_rollout_work_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """House: what is shown works, in the order in which it is shown."""
+    shown = re.search(r"```text\n(bailiwick policy keygen .*?)```", GUIDE, re.DOTALL)
+    assert shown
+    told = [line.split("   ")[0] for line in shown[1].splitlines()]
+    commands = [part.split() for line in told for part in line.split(" && ")]
+    assert len(commands) == 7
+    shutil.copytree(ROOT / "rego", tmp_path / "policy")
+    monkeypatch.chdir(tmp_path)
+    for program, *arguments in commands:
+        assert program == "bailiwick"
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert not ended.value.code, arguments
 
 
 def test_the_guide_is_short() -> None:

@@ -6,12 +6,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from gateway.cli import charter_explain, charter_show, output
+from gateway.cli import bundles, charter_explain, charter_show, output
 from gateway.cli.members import words
 from gateway.cli.options import Json
 from gateway.core.charter import EXPIRED, Fault, warnings
 from gateway.core.errors import BundleError
-from gateway.policy.bundle import Bundle, load, shipped_bundle
+from gateway.policy.bundle import Bundle, shipped_bundle
 from gateway.policy.documents import Document
 from gateway.wiring import SystemClock
 
@@ -20,8 +20,6 @@ SCHEMAS: Final = ("charter", "system", "input")
 app = typer.Typer(
     help="Check, show and explain the charters of a policy bundle.", no_args_is_help=True
 )
-app.command("show")(charter_show.show)
-app.command("explain")(charter_explain.explain)
 
 
 @app.callback()
@@ -31,7 +29,9 @@ def charter() -> None:
 
 @app.command()
 def check(
-    bundle: Annotated[Path, typer.Argument(help="The bundle.")] = Path("policy"),
+    bundle: Annotated[Path, typer.Argument(help="The bundle: a folder, or an archive.")] = Path(
+        "policy"
+    ),
     json: Json = False,
 ) -> None:
     """Say what each charter lacks, and what somebody should look at.
@@ -40,25 +40,32 @@ def check(
     expiry that comes near, observe mode, an entry that is there for nothing. Exit status 1 if a
     charter has faults or has expired, 2 if the bundle cannot be read.
     """
-    loaded = load(bundle)
+    loaded = bundles.load(bundle)
     now_ns = SystemClock().wall_ns()
     found = {name: _state(loaded, name, now_ns) for name in loaded.charters}
     if json:
         output.as_json({"revision": loaded.revision, "digest": loaded.digest, "charters": found})
     else:
         _print(bundle, loaded, found)
+    for sentence in bundles.unread(bundle):
+        output.note(sentence)
     if any(state["state"] != "complete" for state in found.values()):
         raise typer.Exit(1)
+
+
+app.command("show")(charter_show.show)
+app.command("explain")(charter_explain.explain)
 
 
 @app.command()
 def schema(
     name: Annotated[str, typer.Argument(help=f"One of {', '.join(SCHEMAS)}.")] = "charter",
 ) -> None:
-    """Print a JSON Schema: of a charter, of a system of the catalogue, of a decision input.
+    """Print the JSON Schema of a charter, for editors.
 
-    An editor that knows it completes and checks while you type: name the file in a first line
-    `# yaml-language-server: $schema=../schemas/charter.json`.
+    Also that of a system of the catalogue, and of a decision input. An editor that knows it
+    completes and checks while you type: name the file in a first line `# yaml-language-server:
+    $schema=../schemas/charter.json`.
     """
     if name not in SCHEMAS:
         raise typer.BadParameter(f"one of {', '.join(SCHEMAS)}")

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import anyio
 import typer
 
-from gateway.cli import charter_clauses, output
+from gateway.cli import bundles, charter_clauses, output
 from gateway.cli import charter_words as say
 from gateway.cli.charter_clauses import Clause, Question
 from gateway.cli.charter_probe import DEADLINE_SECONDS, OUT_OF_BOUNDS, broken_bounds
@@ -27,7 +27,7 @@ from gateway.core.errors import MalformedMessage, PolicyAnswerInvalid, SettingsE
 from gateway.core.facts import decision_fields
 from gateway.core.reach import Touch
 from gateway.core.session_facts import SessionFacts
-from gateway.policy.bundle import Bundle, load
+from gateway.policy.bundle import Bundle
 from gateway.policy.embedded import EmbeddedDecisionPoint
 from gateway.wiring import SystemClock
 
@@ -56,15 +56,16 @@ def explain(
     task: Annotated[str | None, typer.Option(help="The task that the call belongs to.")] = None,
     json: Json = False,
 ) -> None:
-    """Explain what a call would get: the decision, the clauses behind it, what would be needed.
+    """Explain what one call would get, and why.
 
-    The engine decides as it would on the line, from the bundle alone; nothing is called or
-    recorded. Try the same call --after-reading hr or with --untrusted-input to see a flow at work.
-    Exit status 0 for permit, 1 for deny and hold.
+    The decision, the clauses behind it, and what would be needed. The engine decides as it would on
+    the line, from the bundle alone; nothing is called or recorded. Try the same call --after-
+    reading hr or with --untrusted-input to see a flow at work. Exit status 0 for permit, 1 for deny
+    and hold.
 
     Example: bailiwick charter explain billing-agent refund_payment '{"amount": 900}'
     """
-    loaded = load(bundle)
+    loaded = bundles.load(bundle)
     name = charter_of(loaded, agent)
     session = SessionFacts(
         calls=calls,
@@ -88,7 +89,8 @@ def _arguments(text: str) -> dict[str, Any]:
     except OSError as exc:
         raise SettingsError(f"{text[1:]}: cannot be read ({exc.strerror})") from exc
     except MalformedMessage as exc:
-        raise SettingsError(f"the arguments must be a JSON object: {exc.message}") from exc
+        what = exc.message.removeprefix("the body ")
+        raise SettingsError(f"ARGS must be a JSON object, and {what}: {text[:80]}") from exc
 
 
 def _time_ns(text: str | None) -> int:
@@ -202,8 +204,7 @@ def _print(bundle: Path, decision: Decision, asked: Question) -> None:
     effect = decision_fields(decision)["effect"]
     output.say(output.coloured(effect), f"  {asked.name}: {asked.system}/{asked.tool}")
     if decision.observed:
-        would = output.coloured(decision.observed)
-        output.say("  observed: outside observe mode the answer would be ", would)
+        output.say(f"  {output.observed(effect, decision.observed)}", style="yellow")
     for reason in decision.reasons:
         output.say(f"  {_meaning(reason.code)} ({reason.code})")
         for clause in charter_clauses.clauses(reason.code, asked):

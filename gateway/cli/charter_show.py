@@ -11,8 +11,8 @@ from typing import Annotated, Any, Final
 import typer
 from rich.text import Text
 
+from gateway.cli import bundles, output
 from gateway.cli import charter_words as say
-from gateway.cli import output
 from gateway.cli.members import words
 from gateway.cli.options import Json
 from gateway.core.charter import EXPIRED, warnings
@@ -20,11 +20,11 @@ from gateway.core.errors import SettingsError
 from gateway.core.fault import dotted
 from gateway.core.reach import Touch, touches
 from gateway.core.standing import Standing, at, standing
-from gateway.policy.bundle import Bundle, load
+from gateway.policy.bundle import Bundle
 from gateway.wiring import SystemClock
 
 Agent = Annotated[str, typer.Argument(help="A charter's name, or the subject it is for.")]
-BundlePath = Annotated[Path, typer.Option("--bundle", help="The policy bundle.")]
+BundlePath = Annotated[Path, typer.Option("--bundle", help="The bundle: a folder, or an archive.")]
 DEFAULT_BUNDLE: Final = Path("policy")
 
 _WIDE: Final = 110
@@ -49,12 +49,13 @@ def show(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Show what an agent may touch: each tool, within which bounds, and what happens.
+    """Show what an agent may touch, as a table.
 
-    What is not listed is denied. `held` calls wait for people. Exit status 1 if the charter has
-    faults or has expired, and so denies everything.
+    Each tool, within which bounds, and what happens. What is not listed is denied. `held` calls
+    wait for people. Exit status 1 if the charter has faults or has expired, and so denies
+    everything.
     """
-    loaded, now_ns = load(bundle), SystemClock().wall_ns()
+    loaded, now_ns = bundles.load(bundle), SystemClock().wall_ns()
     name = charter_of(loaded, agent)
     charter, faults = loaded.charters[name], loaded.faults[name]
     found = warnings(charter, loaded.systems, now_ns)
@@ -112,7 +113,7 @@ def _header(
 
 def _table(charter: Mapping[str, Any], rows: Sequence[tuple[Touch, Standing]]) -> None:
     output.say()
-    if output.OUT.width >= _WIDE:
+    if output.OUT.width >= _WIDE or not output.OUT.is_terminal:
         columns = ("system", "tool", "effect", "impacts", "domain", "bounds", "what happens")
         output.table(columns, [_wide(charter, touch, stand) for touch, stand in rows])
     else:

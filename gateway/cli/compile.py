@@ -8,29 +8,31 @@ from typing import Annotated, Literal
 
 import typer
 
-from gateway.cli import output
+from gateway.cli import bundles, output
 from gateway.core.errors import SettingsError
-from gateway.policy.bundle import load
 
 
 def compile_charters(
     to: Annotated[Literal["cedar"], typer.Option(help="The policy language.")],
-    bundle: Annotated[Path, typer.Argument(help="The bundle.")] = Path("policy"),
-    out: Annotated[Path, typer.Option(help="Folder for the files; made if missing.")] = Path(
-        "cedar"
+    bundle: Annotated[Path, typer.Argument(help="The bundle: a folder, or an archive.")] = Path(
+        "policy"
     ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for the files; made if missing.")
+    ] = Path("cedar"),
     force: Annotated[bool, typer.Option("--force", help="Write over files that exist.")] = False,
 ) -> None:
-    """Write one file a charter, and one schema for all of them.
+    """Write charters down in another policy language.
 
-    What the language cannot say is refused by what is written, and named on stderr. Exit status 2
-    if the bundle cannot be read or a file cannot be written.
+    One file a charter, and one schema for all of them. A call that the language cannot tell from a
+    permitted one is denied by what is written, and named on stderr. Exit status 2 if the bundle
+    cannot be read or a file cannot be written.
     """
     try:
         from gateway.policy.cedar.sources import sources
     except ImportError as exc:
         raise SettingsError('not installed: Cedar; pip install "bailiwick[cedar]"') from exc
-    files, notes = sources(load(bundle))
+    files, notes = sources(bundles.load(bundle))
     _write(out, files, force=force)
     for name in files:
         output.say(f"wrote {out / name}")

@@ -7,13 +7,12 @@ from typing import Annotated
 import anyio
 import typer
 
-from gateway.cli import output
+from gateway.cli import bundles, output
 from gateway.cli.options import DEFAULT_SETTINGS, Json, SettingsPath
 from gateway.core.canonical import dumps, parse_object
 from gateway.core.decision import Decision, Hold, Permit
 from gateway.core.errors import MalformedMessage, SettingsError
 from gateway.core.facts import decision_fields
-from gateway.policy import bundle
 from gateway.policy.embedded import EmbeddedDecisionPoint
 from gateway.settings import load
 from gateway.wiring import SystemClock
@@ -44,7 +43,7 @@ def decide(
 
 
 async def _ask(folder: Path, document: bytes) -> Decision:
-    point = EmbeddedDecisionPoint(bundle.load(folder), SystemClock(), processes=1)
+    point = EmbeddedDecisionPoint(bundles.load(folder), SystemClock(), processes=1)
     await point.start()
     try:
         return await point.decide(document)
@@ -59,14 +58,14 @@ def _read(file: Path) -> bytes:
     except OSError as exc:
         raise SettingsError(f"{file}: cannot be read ({exc.strerror})") from exc
     except MalformedMessage as exc:
-        raise SettingsError(f"{file}: {exc.message}") from exc
+        raise SettingsError(f"{file}: {exc.message.removeprefix('the body ')}") from exc
 
 
 def _print(decision: Decision) -> None:
     fields = decision_fields(decision)
     output.say(output.coloured(fields["effect"]))
     if decision.observed is not None:
-        output.say(f"  observe mode: outside it, {decision.observed}")
+        output.say(f"  {output.observed(fields['effect'], decision.observed)}")
     for reason in decision.reasons:
         output.say(f"  {reason.code} ({reason.rule})")
     if isinstance(decision, Hold):

@@ -55,7 +55,7 @@ def _call(fields: Any) -> Iterator[str]:
     decision = member(fields, "decision")
     yield f"  decision: {words(decision, 'effect') or 'none'}"
     if member(decision, "observed"):
-        yield f"  observe mode: outside it, {words(decision, 'observed')}"
+        yield f"  {output.observed(words(decision, 'effect'), words(decision, 'observed'))}"
     for reason in elements(decision, "reasons"):
         yield f"    {words(reason, 'code')} ({words(reason, 'rule')})"
     yield from _grounds(decision)

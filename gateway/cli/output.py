@@ -2,16 +2,19 @@ r"""What every command says, and how: results on stdout, everything else on stde
 
 Text that others wrote (records, charters, bundles, messages) is plain text here: no markup in it
 is obeyed, and no character that a terminal obeys or hides reaches one; each is shown as `\u….`
-Colour and tables appear on a terminal, plain text in a pipe. Does not know any command.
+Colour, and cells broken to its width, appear on a terminal; in a pipe a row is a line of plain
+text. Does not know any command.
 """
 
 import json
+import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from rich.console import Console
 from rich.highlighter import JSONHighlighter
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -82,7 +85,27 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
         made.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
     for row in rows:
         made.add_row(*map(_plain, row))
-    OUT.print(made)
+    if OUT.is_terminal:
+        OUT.print(made)
+    else:
+        _row_a_line(made)
+
+
+def _row_a_line(made: Table) -> None:
+    """Write a table for what reads a pipe: no cell is broken, however wide the table gets."""
+    most = OUT.options.update(max_width=sys.maxsize)
+    whole = OUT.options.update(width=max(1, Measurement.get(OUT, most, made).maximum))
+    for line in OUT.render_lines(made, whole, pad=False):
+        OUT.out("".join(segment.text for segment in line).rstrip(), highlight=False)
+
+
+def observed(effect: str, outside: str) -> str:
+    """Return what observe mode made of an answer that would have been `outside` without it."""
+    if effect != outside:
+        return f"observe mode: let through; outside it, {outside}"
+    if effect == "permit":
+        return "observe mode: permitted without it, too"
+    return f"observe mode: no reason to let it through; {outside} as without it"
 
 
 def as_json(document: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 import typer
 
-from gateway.cli import output
+from gateway.cli import bundles, output, self_tests
 from gateway.cli.options import Json
 from gateway.core.errors import SettingsError
 from gateway.evidence.disk import write_new
@@ -16,7 +16,7 @@ from gateway.identity import bundle_key
 from gateway.policy import build as building
 from gateway.policy import checking, opa_tool, rego_tests
 from gateway.policy.build import Signing
-from gateway.policy.bundle import Bundle, load, read_files
+from gateway.policy.bundle import Bundle, read_files
 from gateway.policy.rego_tests import FAILED, PASSED, SKIPPED, Result
 from gateway.settings import Signature
 
@@ -70,12 +70,13 @@ def check(
     if require_opa and binary is None:
         raise SettingsError(f"{opa_tool.MISSING}: {HOW_TO_GET_OPA}")
     verify = _verify(key, algorithm, key_id, scope) if key else None
-    found = checking.check(bundle, verify, binary)
+    with bundles.naming(bundle):
+        found = checking.check(bundle, verify, binary)
     if json:
         output.as_json(_checked(found, binary))
     else:
         for finding in found.findings:
-            output.say(str(finding), style="red")
+            output.say(bundles.placed(bundle, str(finding)), style="red")
         if found.bundle:
             output.say(f"sound: {_named(found.bundle)}")
     for sentence in found.not_checked:
@@ -84,6 +85,8 @@ def check(
         output.note(f"to check that as well: {HOW_TO_GET_OPA}")
     if found.bundle:
         _warn(found.bundle)
+    for sentence in bundles.unread(bundle):
+        output.note(sentence)
     if found.findings:
         raise typer.Exit(1)
 
@@ -97,29 +100,40 @@ def test(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Run the tests that lie beside the rules (`*_test.rego`).
+    """Run the tests of a bundle: `*_test.rego`, and `selftest/`.
 
     A test is a rule that begins with `test_`, and holds if it is true; the bundle's charters and
-    systems are there as data. Exit status 1 if one fails, or if there is none.
+    systems are there as data. The self-tests are asked of the embedded engine, and a gateway serves
+    only if all hold. Exit status 1 if a test fails, or if there is no `*_test.rego`.
     """
     binary = opa_tool.find()
     if engine == "opa" and binary is None:
         raise SettingsError(f"{opa_tool.MISSING}: {HOW_TO_GET_OPA}")
-    loaded, (files, _) = load(bundle), read_files(bundle, everything=False)
+    loaded, (files, _) = bundles.load(bundle), read_files(bundle, everything=False)
     if binary is not None and engine != "embedded":
         name, results = "opa", rego_tests.in_opa(binary, loaded, files)
     else:
         name, results = "embedded", rego_tests.embedded(loaded, files)
+    asked = self_tests.ask(loaded)
     if json:
-        output.as_json({"engine": name, "results": [asdict(result) for result in results]})
+        output.as_json({
+            "engine": name,
+            "results": [asdict(result) for result in results],
+            "self_tests": [asdict(one) for one in asked],
+        })  # fmt: skip
     else:
         _table(name, results)
+        self_tests.show(asked)
     skipped = sum(result.outcome == SKIPPED for result in results)
     if skipped:
-        output.note(f"{output.counted(skipped, 'test')} NOT RUN")
+        output.note(f"{output.counted(skipped, 'test')} NOT RUN: system/ is for OPA only")
     if not results:
         output.note("the bundle holds no tests")
-    if not results or any(result.outcome == FAILED for result in results):
+    if (
+        not results
+        or any(result.outcome == FAILED for result in results)
+        or not all(one.passed for one in asked)
+    ):
         raise typer.Exit(1)
 
 
@@ -131,7 +145,10 @@ def build(
         str | None, typer.Option(help="Instead of the manifest's, like 2026.11.24-1.")
     ] = None,
     sign_key: Annotated[
-        Path | None, typer.Option(help="Private key (PEM) to sign with; without it, unsigned.")
+        Path | None,
+        typer.Option(
+            "--key", "--sign-key", help="Private key (PEM) to sign with; without it, unsigned."
+        ),
     ] = None,
     algorithm: Algorithm = "RS256",
     key_id: KeyId = "default",
@@ -149,7 +166,10 @@ def build(
     is wrong is refused (exit status 2), and nothing is written.
     """
     signing = _signing(sign_key, algorithm, key_id, scope) if sign_key else None
-    made = building.build(bundle, out, revision=revision, signing=signing, force=force)
+    with bundles.naming(bundle):
+        made = building.build(bundle, out, revision=revision, signing=signing, force=force)
+    for sentence in bundles.unread(bundle):
+        output.note(sentence)
     _report(made, json)
     if signing is None:
         output.note(f"{out} is not signed; `bailiwick policy sign` signs it")
@@ -173,7 +193,10 @@ def sign(
     older signature is replaced. Every file is signed, also those that no engine reads, and a file
     that comes later breaks the signature. Keep the key where the gateways are not.
     """
-    _report(building.sign(bundle, _signing(key, algorithm, key_id, scope), out), json)
+    signing = _signing(key, algorithm, key_id, scope)
+    with bundles.naming(bundle):
+        made = building.sign(bundle, signing, out)
+    _report(made, json)
 
 
 @app.command()
@@ -192,9 +215,12 @@ def keygen(
         write_new(file, private)
         try:
             write_new(beside, public)
+            beside.chmod(0o644)  # OPA and gateways, who are other users, verify with it.
         except OSError:
             file.unlink()  # Half a pair would only be taken for one.
             raise
+    except FileExistsError as exc:
+        raise SettingsError(f"{exc.filename}: is there already, and a key is kept") from exc
     except OSError as exc:
         raise SettingsError(f"{exc.filename}: cannot be written ({exc.strerror})") from exc
     output.say(f"wrote {file}")
@@ -221,7 +247,7 @@ def _report(made: Bundle, json: bool) -> None:
         if made.archive_digest:
             output.say(f"  archive {made.archive_digest}")
         if made.signed_by:
-            output.say(f"  signed by {made.signed_by}")
+            output.say(f"  signed with the key `{made.signed_by}`")
     _warn(made)
 
 
@@ -261,7 +287,8 @@ def _table(engine: str, results: tuple[Result, ...]) -> None:
         (path, *(str(counts[outcome] or "") for outcome in columns[1:]))
         for path, counts in outcomes.items()
     ]
-    output.table(columns, rows)
+    used = [at for at, _ in enumerate(columns) if any(row[at] for row in rows)]
+    output.table([columns[at] for at in used], [[row[at] for at in used] for row in rows])
     for one in results:
         if one.outcome == FAILED:
             output.say(f"{one.path}:{one.line}: {one.name} {one.says}", style="red")

@@ -3,11 +3,11 @@
 import logging
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import anyio
-from anyio.abc import TaskStatus
 
 from gateway.app.asgi import App
 from gateway.app.listener import Listener, listeners
@@ -17,6 +17,8 @@ from gateway.cli import output
 from gateway.cli.options import DEFAULT_SETTINGS, Json, SettingsPath
 from gateway.settings import Settings, load
 from gateway.wiring import Gateway, build
+
+_LOG = logging.getLogger(__name__)
 
 
 def serve(settings: SettingsPath = DEFAULT_SETTINGS, json: Json = False) -> None:
@@ -33,7 +35,7 @@ def serve(settings: SettingsPath = DEFAULT_SETTINGS, json: Json = False) -> None
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     loaded = load(settings)
     # First of all, so that a start on a taken port leaves nothing in the evidence log.
-    with listeners(loaded) as taken:
+    with listeners(loaded) as taken, _no_end_by_hangup():
         anyio.run(_run, loaded, taken, json)
 
 
@@ -49,24 +51,34 @@ class PlainFormatter(logging.Formatter):
         return "\n".join(map(output.printable, super().formatException(ei).split("\n")))
 
 
+@contextmanager
+def _no_end_by_hangup() -> Iterator[None]:
+    """Ignore SIGHUP, which would end the process, where nobody takes it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 async def _run(settings: Settings, taken: Sequence[Listener], json: bool) -> None:
-    async with build(settings) as gateway:
-        served = [(listener, App(gateway, listener.terminator)) for listener in taken]
-        drain_seconds = settings.server.drain_seconds
-        async with background() as tasks:
-            await tasks.start(_reload_on_hangup, gateway)
-            await serve_all(served, drain_seconds, lambda: _announce(gateway, taken, json))
+    # Around everything: a hangup that comes too early waits, and one that comes too late is lost,
+    # but neither ends a gateway that has evidence to close.
+    with anyio.open_signal_receiver(signal.SIGHUP) as hangups:
+        async with build(settings) as gateway:
+            served = [(listener, App(gateway, listener.terminator)) for listener in taken]
+            drain_seconds = settings.server.drain_seconds
+            async with background() as tasks:
+                tasks.start_soon(_reload_on_hangup, gateway, hangups)
+                await serve_all(served, drain_seconds, lambda: _announce(gateway, taken, json))
     output.note("stopped")
 
 
-async def _reload_on_hangup(
-    gateway: Gateway, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
-) -> None:
-    with anyio.open_signal_receiver(signal.SIGHUP) as hangups:
-        task_status.started()
-        async for _ in hangups:
-            if await gateway.policy.reload():
-                output.note(f"policy {gateway.policy.bundle.revision} is in force")
+async def _reload_on_hangup(gateway: Gateway, hangups: AsyncIterator[signal.Signals]) -> None:
+    async for _ in hangups:
+        if await gateway.policy.reload():
+            # Logged, not noted: that nobody reads stderr any more must not end the gateway.
+            _LOG.warning("policy %s is in force", gateway.policy.bundle.revision)
 
 
 def _announce(gateway: Gateway, taken: Sequence[Listener], json: bool) -> None:

@@ -8,13 +8,13 @@ from typing import Annotated, Final
 import anyio
 import typer
 
-from gateway.cli import drafting, output
+from gateway.cli import bundles, drafting, output
 from gateway.cli.drafting import NO_FILE, Found
 from gateway.cli.members import words
 from gateway.cli.options import DEFAULT_SETTINGS, Json, SettingsPath
 from gateway.core.errors import SettingsError
 from gateway.policy import catalogue, documents, draft, openapi
-from gateway.policy.catalogue import CheckedSystem
+from gateway.policy.catalogue import CheckedSystem, Finding
 from gateway.policy.draft import Entry, Head
 from gateway.policy.offer import of_tools
 from gateway.settings import System, load
@@ -50,12 +50,12 @@ def draft_system(
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Where to write; - for standard output."),
+        typer.Option("--out", "-o", metavar="FILE", help="Where to write; - for standard output."),
     ] = None,
     settings: SettingsPath = DEFAULT_SETTINGS,
     json: Json = False,
 ) -> None:
-    """Draft the catalogue file of a system from what it says that it can do.
+    """Draft the catalogue of one system.
 
     Asks the MCP server that settings name for its tools, and calls none. Every tool in the draft is
     unclassified, and so denied to everyone, until a person writes its effect and impacts; what the
@@ -89,17 +89,24 @@ def check(
     bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")] = Path("policy"),
     json: Json = False,
 ) -> None:
-    """Say what is wrong with the catalogue, with file and line, and what nobody has classified.
+    """Say what is wrong with the catalogue, by file and line.
 
-    A bundle with a faulty system is refused; a tool that is unclassified is denied. Exit status 1
-    if there is a fault, 2 if the catalogue cannot be read.
+    And what nobody has classified. A bundle with a faulty system is refused; a tool that is
+    unclassified is denied. Exit status 1 if there is a fault, 2 if the catalogue cannot be read.
     """
-    checked = catalogue.check(bundle)
+    if bundle.is_file():
+        raise SettingsError(
+            f"{bundle}: is no folder; `bailiwick policy check` checks the catalogue of an archive"
+        )
+    with bundles.naming(bundle):
+        checked = catalogue.check(bundle)
     if json:
         output.as_json({"systems": {one.name: _fields(one) for one in checked}})
     else:
         for one in checked:
             _show(one)
+    for sentence in bundles.unread(bundle):
+        output.note(sentence)
     if not checked:
         output.note("the catalogue holds no system, so every call is denied")
     if any(one.findings for one in checked):
@@ -111,15 +118,21 @@ def _show(one: CheckedSystem) -> None:
         tools = output.counted(len(one.value["tools"]), "tool")
         unclassified = f", {len(one.unclassified)} unclassified" if one.unclassified else ""
         output.say(f"{one.name}: sound, owner {words(one.value, 'owner')}, {tools}{unclassified}")
-    for finding in one.findings:
+    for finding in sorted(one.findings, key=_line):
         output.say(f"{finding.place}: {finding.sentence} ({finding.code})")
+
+
+def _line(finding: Finding) -> int:
+    """Return the line of a finding; 0 if only its file is known."""
+    line = finding.place.rpartition(":")[2]
+    return int(line) if line.isdecimal() else 0
 
 
 def _fields(one: CheckedSystem) -> dict[str, object]:
     return {
         "faults": [
             {"place": finding.place, "code": finding.code, "sentence": finding.sentence}
-            for finding in one.findings
+            for finding in sorted(one.findings, key=_line)
         ],
         "unclassified": one.unclassified,
     }
@@ -142,15 +155,16 @@ def _place(
     """Return the text to add to, None for a new file, and the file; before anybody is asked."""
     if update and any(about):
         raise typer.BadParameter("--owner, --domain and --environment stand in the file already")
-    if not update and not all(text.strip() for text in about):
-        raise typer.BadParameter("a new draft needs --owner, --domain and --environment")
     if out == NO_FILE and not update:
-        return None, NO_FILE
-    file = drafting.place(settings, name) if out is None or out == NO_FILE else out
+        file = NO_FILE
+    else:
+        file = drafting.place(settings, name) if out is None or out == NO_FILE else out
     if update:
         return drafting.to_update(file), file
-    if file.exists():
+    if file != NO_FILE and file.exists():
         raise SettingsError(f"{file}: is there already; --update adds to it what is new")
+    if not all(text.strip() for text in about):
+        raise typer.BadParameter("a new draft needs --owner, --domain and --environment")
     return None, file
 
 

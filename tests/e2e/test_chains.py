@@ -195,7 +195,7 @@ async def test_observe_mode_lets_through_what_it_would_deny_and_marks_record_and
         (["explain", intents[1]["call_id"]], None),
         (["decide", "-"], json.dumps(intents[1]["input"])),
     ):
-        assert "observe mode: outside it, deny" in said_by(running, command, given)
+        assert "observe mode: let through; outside it, deny" in said_by(running, command, given)
 
 
 async def test_outside_observe_mode_no_answer_is_marked(tmp_path, company):

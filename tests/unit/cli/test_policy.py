@@ -33,15 +33,19 @@ def key(bailiwick: CommandLine, tmp_path: Path) -> Path:
     return made
 
 
-def test_keygen_makes_a_pair_for_their_owner_only(bailiwick: CommandLine, tmp_path: Path) -> None:
+def test_keygen_keeps_the_private_key_to_its_owner_and_shows_the_public_one(
+    bailiwick: CommandLine, tmp_path: Path
+) -> None:
     """House: and overwrites nothing."""
     file = tmp_path / "key"
     done = bailiwick("policy", "keygen", file)
     assert (done.status, done.out) == (0, f"wrote {file}\nwrote {file}.pub\n")
-    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == {"key": 0o600, "key.pub": 0o644}
     for name in ("key", "key.pub"):
         before = (tmp_path / name).read_bytes()
-        assert bailiwick("policy", "keygen", file).status == 2
+        again = bailiwick("policy", "keygen", file)
+        assert (again.status, "is there already" in again.err) == (2, True)
         assert (tmp_path / name).read_bytes() == before
     file.unlink()
     assert bailiwick("policy", "keygen", file).status == 2
@@ -58,7 +62,7 @@ def test_build_sign_and_check_go_together(
     assert f"{out} is not signed" in built.err
     ours = ("--algorithm", "ES256", "--key-id", "release", "--scope", "policy")
     signed = bailiwick("policy", "sign", out, "--key", key, *ours)
-    assert (signed.status, "signed by release" in signed.out) == (0, True)
+    assert (signed.status, "signed with the key `release`" in signed.out) == (0, True)
     checked = bailiwick("policy", "check", out, "--key", f"{key}.pub", *ours, "--json")
     said = json.loads(checked.out)
     made = load(out)
@@ -102,7 +106,7 @@ def test_check_tells_each_fault_with_file_and_line(bailiwick: CommandLine, folde
     (folder / "bailiwick" / "b.rego").write_text("package bailiwick.b\n\nx := http.send({})\n")
     done = bailiwick("policy", "check", folder)
     assert done.status == 1
-    assert "bailiwick/b.rego:3: may not call http.send" in done.out.splitlines()
+    assert f"{folder}/bailiwick/b.rego:3: may not call http.send" in done.out.splitlines()
 
 
 def test_bundle_that_cannot_be_used_is_status_2(bailiwick: CommandLine, folder: Path) -> None:
@@ -189,3 +193,38 @@ def test_a_new_key_signs_without_further_options(
     assert bailiwick("policy", "keygen", file).status == 0
     assert bailiwick("policy", "sign", folder, "--key", file).status == 0
     assert bailiwick("policy", "check", folder, "--key", f"{file}.pub").status == 0
+
+
+def test_self_tests_are_asked_before_a_gateway_asks_them(
+    bailiwick: CommandLine, folder: Path
+) -> None:
+    """House: a bundle that no gateway would serve is not called tested."""
+    assert "3 self-tests, 0 failed" in bailiwick("policy", "test", folder).out
+    file = folder / "selftest" / "permit.json"
+    file.write_text(file.read_text().replace('"test_allows"', '"no_such_code"'))
+    failed = bailiwick("policy", "test", folder)
+    assert (failed.status, "3 self-tests, 1 failed" in failed.out) == (1, True)
+    assert "no gateway serves this bundle" in failed.err
+    said = json.loads(bailiwick("policy", "test", folder, "--json").out)["self_tests"]
+    assert [one["passed"] for one in said].count(False) == 1
+
+
+def test_key_is_named_alike_by_build_and_sign(
+    bailiwick: CommandLine, folder: Path, key: Path, tmp_path: Path
+) -> None:
+    """House: one spelling; the older one goes on."""
+    for name in ("--key", "--sign-key"):
+        out = tmp_path / f"{name}.tar.gz"
+        built = bailiwick("policy", "build", folder, "-o", out, name, key, "--algorithm", "ES256")
+        assert (built.status, "signed with the key `default`" in built.out) == (0, True)
+
+
+@pytest.mark.parametrize("command", ["check", "test", "build"])
+def test_faults_are_named_by_the_path_that_was_given(
+    bailiwick: CommandLine, folder: Path, command: str
+) -> None:
+    """Issue: with file and line; an editor opens it."""
+    (folder / "charters").mkdir()
+    (folder / "charters" / "a.yaml").write_text("owner: x\nowner: y\n")
+    done = bailiwick("policy", command, folder)
+    assert (done.status, f"{folder}/charters/a.yaml:2: " in done.err) == (2, True)
