@@ -29,6 +29,8 @@ from gateway.ports import Clock, Ledger
 from gateway.settings import Policy, Settings
 from gateway.upstream.http import HTTPUpstream
 
+PROBE_SECONDS: Final = 5.0
+"""How soon an idle gateway learns that its policy engine is gone."""
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -66,8 +68,8 @@ async def build(settings: Settings) -> AsyncIterator[Gateway]:
     """Connect the adapters that the settings name; leaving ends them in reverse order.
 
     Raises:
-        BundleError, EvidenceError, IssuerUnavailable, LedgerUnavailable, SettingsError: it cannot
-            start.
+        BundleError, EvidenceError, IssuerUnavailable, LedgerUnavailable, PolicyUnavailable,
+            SettingsError: it cannot start.
     """
     clock = SystemClock()
     trusted = await trusting.trust(settings, clock)
@@ -87,6 +89,7 @@ async def build(settings: Settings) -> AsyncIterator[Gateway]:
         await stack.enter_async_context(trusting.renewed(trusted))
         tasks = await stack.enter_async_context(background())
         tasks.start_soon(ledger.tended)
+        tasks.start_soon(policy.probe, PROBE_SECONDS)
         if settings.policy.reload_seconds is not None:
             tasks.start_soon(policy.watch, settings.policy.reload_seconds)
         authenticator = trusting.authenticator(settings, trusted, clock)

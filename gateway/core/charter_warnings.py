@@ -11,6 +11,7 @@ from typing import Any, Final
 from gateway.core.charter_reach import asked
 from gateway.core.fault import Fault
 from gateway.core.reach import Document, Systems, Touch, flows_to, touches
+from gateway.core.standing import standing
 
 EXPIRED: Final = "expired"
 SOON_DAYS: Final = 30
@@ -86,7 +87,13 @@ def _impossible(bound: dict[str, Any]) -> bool:
 
 def _unguarded(charter: Document, reached: list[Touch]) -> Iterator[Fault]:
     strange = [touch for touch in reached if touch.untrusted]
-    risky = [touch for touch in reached if touch.effect != "read" or touch.outward]
+    # What is held anyway is guarded by whoever looks at it.
+    risky = [
+        touch
+        for touch in reached
+        if (touch.effect != "read" or touch.outward)
+        and standing(charter, touch).effect == "permit"
+    ]
     guarded = any(
         "untrusted_input" in flow["after"] and all(flows_to(flow, touch) for touch in risky)
         for flow in charter.get("flows", ())

@@ -21,6 +21,7 @@ class Engine(DecisionPoint, Protocol):
 
         Raises:
             BundleError: the bundle cannot be decided on, or a self-test failed.
+            PolicyUnavailable: the engine is elsewhere, and does not answer.
         """
         ...
 

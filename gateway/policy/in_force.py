@@ -10,7 +10,7 @@ Does not verify signatures (`signature.py`) and does not choose engines (`engine
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -189,6 +189,16 @@ class PolicyInForce:
             await anyio.sleep(interval_seconds)
             if self._failure is not None or await self._fingerprint() != self._seen:
                 await self.reload()
+
+    async def probe(self, interval_seconds: float) -> None:
+        """Ask a question now and then, so that health is known while there are no calls. For ever.
+
+        What is asked is a self-test; nothing of it is recorded.
+        """
+        while True:
+            await anyio.sleep(interval_seconds)
+            with suppress(GatewayError):
+                await self.decide(self.bundle.self_tests[0].document)
 
     def _refuse(self, cause: Exception) -> None:
         """Keep what is in force, and say why; once for the same cause."""

@@ -71,7 +71,8 @@ class OPADecisionPoint:
         An OPA that is not there yet, or has not yet activated the bundle, is waited for.
 
         Raises:
-            BundleError: a self-test was answered otherwise, or not at all within the wait.
+            BundleError: a self-test was answered otherwise, or by another revision.
+            PolicyUnavailable: OPA did not answer within the wait.
             SettingsError: token, authorities or certificate cannot be used.
         """
         async with AsyncExitStack() as undo:
@@ -93,9 +94,8 @@ class OPADecisionPoint:
     def healthy(self) -> bool:
         """Say whether OPA would be asked now and was of our revision when it last answered.
 
-        Nothing is asked in between: an OPA that stopped shows with the first calls, and after each
-        pause of the breaker (at most some seconds) this is true until the next call fails. So a
-        gateway that gets no calls while it is not ready gets one again.
+        After each pause of the breaker (at most some seconds) this is true until the next question
+        fails, so that a gateway that gets no calls while it is not ready gets one again.
         """
         foreign = self._foreign_until_ns
         if foreign is not None and self._clock.monotonic_ns() < foreign:
@@ -124,6 +124,9 @@ class OPADecisionPoint:
                 decision = await self._ask(client, test.document)
             except PolicyError as exc:
                 late = asyncio.get_running_loop().time() >= until
+                if late and isinstance(exc, PolicyUnavailable):
+                    where = self._opa.socket or self._opa.url
+                    raise PolicyUnavailable(f"{where}: {exc.message}; is OPA running?") from exc
                 if late or exc.reason_code not in _BOOTING:
                     raise BundleError(f"self-test {test.name}: {exc.message}") from exc
                 await asyncio.sleep(_POLL_SECONDS)

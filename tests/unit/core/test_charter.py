@@ -662,6 +662,10 @@ def test_words_of_strangers_before_a_write_want_a_flow(
     )
     told = warnings(document, {"shop": shop}, EXPIRES_NS - 100 * DAY_NS)
     assert [warning.code for warning in told] == expected
+    # Whoever approves each such call looks at it, flow or not.
+    held = {**document, "approvals": [approval(tools=["ship"])]}
+    told = warnings(held, {"shop": shop}, EXPIRES_NS - 100 * DAY_NS)
+    assert "untrusted_unguarded" not in [warning.code for warning in told]
 
 
 def test_execution_that_nobody_approves_is_told() -> None:

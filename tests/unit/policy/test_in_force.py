@@ -34,6 +34,7 @@ class FakeEngine:
     def __init__(self, bundle: Bundle, failure: Exception | None) -> None:
         self.bundle, self.failure = bundle, failure
         self.running = False
+        self.asked, self.deciding_fails = 0, False
         self.gate = anyio.Event()
         self.gate.set()
 
@@ -53,6 +54,9 @@ class FakeEngine:
 
     async def decide(self, document: bytes) -> Decision:
         """Permit, once the gate is open."""
+        self.asked += 1
+        if self.deciding_fails:
+            raise PolicyUnavailable("the test took the engine away")
         await self.gate.wait()
         assert self.running
         return replace(PERMIT, policy=replace(PERMIT.policy, revision=self.bundle.revision))
@@ -324,6 +328,21 @@ async def test_before_it_starts_there_is_no_policy_and_no_decision(tmp_path: Pat
     assert not policy.healthy()
     with pytest.raises(PolicyUnavailable):
         await policy.decide(DOCUMENT)
+
+
+async def test_an_idle_policy_is_asked_now_and_then(tmp_path: Path) -> None:
+    """House: health is known while there are no calls; a failure ends nothing."""
+    async with in_force(tmp_path) as world:
+        engine = world.engines[0]
+        asked = engine.asked
+        engine.deciding_fails = True
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(world.policy.probe, 0.001)
+            await eventually(lambda: engine.asked >= asked + 2)
+            engine.deciding_fails = False
+            await eventually(lambda: engine.asked >= asked + 4)
+            tasks.cancel_scope.cancel()
+        assert world.running() == ["2026.1.1-1"]
 
 
 async def test_what_changed_on_disk_is_seen_and_a_refused_bundle_tried_again(

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from gateway.core.decision import Deny, Permit
-from gateway.core.errors import BundleError, PolicyError
+from gateway.core.errors import BundleError, PolicyError, PolicyUnavailable
 from gateway.policy.bundle import Bundle
 from gateway.policy.opa import OPADecisionPoint
 from gateway.policy.opa_client import QUERY
@@ -378,6 +378,6 @@ async def test_by_url_a_client_certificate_of_the_right_authority_may_ask(tmp_pa
             {"ca": opa_ca, "certificate": other_certificate, "key": other_key},
             {"ca": our_ca, "certificate": our_certificate, "key": our_key},
         ):
-            with pytest.raises(BundleError, match="OPA cannot be reached"):
+            with pytest.raises(PolicyUnavailable, match="https.*OPA cannot be reached"):
                 async with started(server, **refused):
                     pass
