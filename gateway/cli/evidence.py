@@ -185,10 +185,12 @@ def _row(record: Record) -> tuple[str | Text, ...]:
     """Return one line of the table, short enough for 80 columns; ids and dates are cut."""
     fields = record.fields
     effect = words(fields, "decision", "effect")
-    result = words(fields, "status") or effect
+    result = words(fields, "status") or effect or words(fields, "revision")
     reasons = elements(fields, "decision", "reasons")
     if reasons and record.kind == "refusal":
         result = words(reasons[0], "code")
+    if words(fields, "decision", "observed") or words(fields, "observed"):
+        result += " (observed)"
     return (
         str(record.seq),
         words(fields, "time")[11:19],

@@ -91,8 +91,7 @@ def _unguarded(charter: Document, reached: list[Touch]) -> Iterator[Fault]:
     risky = [
         touch
         for touch in reached
-        if (touch.effect != "read" or touch.outward)
-        and standing(charter, touch).effect == "permit"
+        if (touch.effect != "read" or touch.outward) and standing(charter, touch).effect == "permit"
     ]
     guarded = any(
         "untrusted_input" in flow["after"] and all(flows_to(flow, touch) for touch in risky)
