@@ -19,7 +19,7 @@ from gateway.wiring import SystemClock
 
 NO_SERVICE: Final = (
     "no gateway serves this bundle; if a charter was meant to change so, change what selftest/ "
-    "expects of it (for observe mode: a context.time after it ends)"
+    "expects of it"
 )
 
 
