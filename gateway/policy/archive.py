@@ -21,6 +21,18 @@ _MAX_TAR_BYTES: Final = MAX_TOTAL_BYTES + MAX_FILES * 3 * tarfile.BLOCKSIZE
 _MAX_EXTENDED_BYTES: Final = 4096
 """An extended header holds one long name."""
 _USTAR: Final = b"ustar\0"
+_OTHER_KINDS: Final = frozenset(
+    (
+        tarfile.LNKTYPE,
+        tarfile.SYMTYPE,
+        tarfile.CHRTYPE,
+        tarfile.BLKTYPE,
+        tarfile.DIRTYPE,
+        tarfile.FIFOTYPE,
+        tarfile.CONTTYPE,
+    )
+)
+"""Members that are no files; a reader takes none of them for a part of the next member."""
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
 """RFC 1952 §2.3: deflate, no flags, no time, best compression, unknown system."""
@@ -113,6 +125,8 @@ def _check_headers(path: Path, unpacked: bytes) -> None:
     while any(header := unpacked[offset : offset + tarfile.BLOCKSIZE]):
         # As tarfile reads it, but for sizes beyond 8 GiB, which are no octal number.
         kind, size = header[156:157], int(header[124:136].partition(b"\0")[0].strip() or b"0", 8)
+        if kind in _OTHER_KINDS:
+            return  # whoever reads on refuses it, by its name, and reads nothing behind it
         plain = kind in (tarfile.REGTYPE, tarfile.AREGTYPE)
         if size < 0 or not (plain or size <= _MAX_EXTENDED_BYTES) or (extended and not plain):
             raise BundleError(f"{path}: has an extended header that no bundle needs")

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from gateway.policy.references import strange_references
 from gateway.policy.rego import Source, Tree
-from gateway.policy.speech import SETS, is_spoken, misplaced, sets
+from gateway.policy.speech import SETS, is_spoken, misplaced, reaching_in, sets
 
 ALLOWED: Final = frozenset(
     """
@@ -93,11 +93,14 @@ def _speaking(parsed: Iterable[tuple[Source, Tree]]) -> Iterator[Finding]:
     """Return where a rule would be passed over by the decision."""
     silent: dict[tuple[str, ...], Source] = {}
     speaking: set[tuple[str, ...]] = set()
+    misplacement = "rules belong into a package bailiwick.rules.NAME"
     for source, tree in parsed:
+        for line in reaching_in(source, tree):
+            yield Finding(source.path, line, misplacement)
         if not is_spoken(source):
             continue
         if misplaced(source):
-            yield Finding(source.path, 1, "rules belong into a package bailiwick.rules.NAME")
+            yield Finding(source.path, 1, misplacement)
         silent.setdefault(source.package, source)
         for name, line, is_set in sets(tree):
             speaking.add(source.package)

@@ -135,7 +135,7 @@ def _bundle(path: Path, files: Files, archive_digest: str | None, signed_by: str
         data=data,
         charters=charters,
         systems=systems,
-        self_tests=_self_tests(own),
+        self_tests=_self_tests(own, charters),
         faults=found,
         documents={one.path: one for kind in read.values() for one in kind.values()},
         archive_digest=archive_digest,
@@ -156,9 +156,9 @@ def _policies(files: Files, named: manifest.Manifest) -> tuple[tuple[str, str], 
     return policies
 
 
-def _self_tests(files: Files) -> tuple[SelfTest, ...]:
+def _self_tests(files: Files, charters: Values) -> tuple[SelfTest, ...]:
     paths = [path for path in files if path.startswith("selftest/")]
-    return read_self_tests({path: _json(files, path) for path in paths})
+    return read_self_tests({path: _json(files, path) for path in paths}, charters.values())
 
 
 def _json(files: Files, path: str) -> dict[str, Any]:

@@ -25,7 +25,8 @@ from gateway.core.errors import BundleError, MalformedMessage
 MAX_LENGTH: Final = 1024 * 1024
 """Longest document, in characters; reading one takes some seconds (measured: 200 KB a second)."""
 
-_DIRECTIVE: Final = re.compile(r"^%", re.MULTILINE)
+_DIRECTIVE: Final = re.compile(r"(?:\A\ufeff?|(?<=[\r\n\x85\u2028\u2029]))%")
+"""YAML has other ends of lines than Python's `^`, and passes over a byte order mark."""
 _CORE: Final = "tag:yaml.org,2002:"
 _VALUES: Final = {f"{_CORE}{name}" for name in ("bool", "int", "float", "null")}
 _SHOWN: Final = 40

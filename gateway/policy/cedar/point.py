@@ -17,12 +17,13 @@ from typing import Final
 from gateway.core.canonical import digest, dumps, loads_exact, parse_object
 from gateway.core.decision import Decision, PolicyStamp, read_decision
 from gateway.core.errors import BundleError, PolicyAnswerInvalid, PolicyError, PolicyUnavailable
-from gateway.policy.bundle import Bundle, load, shipped_bundle
+from gateway.policy.bundle import Bundle, read_files, shipped_bundle
 from gateway.policy.cedar.answer import decision
 from gateway.policy.cedar.handles import ENGINE
 from gateway.policy.cedar.library import Library
 from gateway.policy.cedar.request import question
 from gateway.policy.limits import MAX_DOCUMENT_BYTES
+from gateway.policy.rego import Source, text_of
 from gateway.ports import Clock
 
 _INLINE_BYTES: Final = 32 * 1024
@@ -107,13 +108,22 @@ class CedarDecisionPoint:
 
 
 def _refuse_other_rules(bundle: Bundle) -> None:
-    ours, theirs = (dict(one.policies) for one in (load(shipped_bundle()), bundle))
+    ours, theirs = _shipped_rules(), dict(bundle.policies)
     for path in sorted(ours.keys() | theirs.keys()):
         if ours.get(path) != theirs.get(path):
             raise BundleError(
                 f"{path}: is not as this version ships it, and Cedar decides by charters alone; "
                 "take the shipped rules, or policy.engine embedded or opa"
             )
+
+
+def _shipped_rules() -> dict[str, str]:
+    # Not loaded: the loader would remember its charters in place of those in force.
+    files, _ = read_files(shipped_bundle(), everything=False)
+    texts = {
+        path: text_of(path, content) for path, content in files.items() if path.endswith(".rego")
+    }
+    return {path: text for path, text in texts.items() if Source(path, text, ()).is_rule}
 
 
 def _is_quick(library: Library, document: bytes) -> bool:

@@ -87,6 +87,12 @@ def test_only_regular_files_are_taken(kind: bytes) -> None:
     assert says.startswith("'systems/x.yaml': is not a regular file")
 
 
+def test_an_archive_of_folders_says_what_is_wrong_with_it() -> None:
+    """House: what `tar` makes of a folder begins with folders, and is the likeliest mistake."""
+    folders = [(entry(name, tarfile.DIRTYPE), b"") for name in ("policy", "policy/charters")]
+    assert refusal(packed(*folders)).startswith("'policy': is not a regular file")
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -137,6 +137,13 @@ def test_a_directive_is_refused(directive: str) -> None:
         documents.read("x.yaml", f"# first\n{directive}\n---\na: no\n")
 
 
+@pytest.mark.parametrize("before", ["", "\ufeff", "# x\r", "# x\r\n", "# x\x85", "# x\u2028"])
+def test_a_directive_is_refused_wherever_a_reader_would_see_one(before: str) -> None:
+    """YAML 1.2.2 §5.2, §5.4: a mark of byte order is passed over; a return alone ends a line."""
+    with pytest.raises(BundleError, match="has a directive"):
+        documents.read("x.yaml", f"{before}%YAML 1.1\n---\na: no\n")
+
+
 def test_a_document_has_a_longest_length() -> None:
     """House: nothing is without a bound."""
     with pytest.raises(BundleError, match="is longer than"):

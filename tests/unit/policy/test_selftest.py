@@ -46,7 +46,36 @@ def test_another_answer_keeps_the_engine_from_serving(decision: Decision) -> Non
 
 def test_in_observe_mode_the_answer_outside_it_counts() -> None:
     """House: the example charters may be observed without a change to their self-tests."""
-    HOSTILE.check(replace(PERMIT, reasons=DENIAL.reasons, observed="deny"))
+    replace(HOSTILE, observed=True).check(replace(PERMIT, reasons=DENIAL.reasons, observed="deny"))
+
+
+@pytest.mark.parametrize(
+    "decision",
+    [
+        replace(PERMIT, reasons=DENIAL.reasons, observed="deny"),
+        replace(DENIAL, observed="deny"),
+    ],
+)
+def test_an_engine_that_observes_of_itself_is_not_served(decision: Decision) -> None:
+    """House: it would let through what is denied, by charters that do not say so."""
+    with pytest.raises(BundleError, match="self-test hostile: observed, though no charter says so"):
+        HOSTILE.check(decision)
+
+
+@pytest.mark.parametrize(
+    ("until", "observed"), [("2027-01-31T00:00:00Z", True), ("2020-01-31T00:00:00Z", False)]
+)
+def test_only_while_its_charter_observes_may_an_answer_say_so(
+    tmp_path: Path, until: str, observed: bool
+) -> None:
+    """Issue: observe mode is for one agent, and for some time."""
+    folder = tmp_path / "policy"
+    shutil.copytree(shipped_bundle(), folder)
+    with (folder / "charters" / "billing-agent.yaml").open("a") as charter:
+        charter.write(f"observe: {{until: {until}}}\n")
+    before, after = load(shipped_bundle()).self_tests, load(folder).self_tests
+    assert not any(test.observed for test in before)
+    assert any(test.observed for test in after) == observed
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,23 @@ def test_a_package_that_the_decision_does_not_ask_is_refused(package: str) -> No
     assert finding == "bailiwick/0.rego:1: rules belong into a package bailiwick.rules.NAME"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'rules.own.deny := "x" if input.x',
+        'rules.own.part.deny contains "x" if input.x',
+        'rules["own"]["deny"] := true',
+        'rules[name] := {"deny": true} if some name in ["own"]',
+        "default rules.own.deny := false",
+    ],
+)
+def test_a_rule_that_reaches_into_the_packages_of_rules_is_refused(text: str) -> None:
+    """Policy §7.4: it would be there what no rule in there may be."""
+    named = {"bailiwick/0.rego": f"package bailiwick\n\n{text}\n".encode()}
+    (finding,) = findings(Rego(named, MANIFEST).trees(tests=False))
+    assert str(finding) == "bailiwick/0.rego:3: rules belong into a package bailiwick.rules.NAME"
+
+
 def test_a_package_that_says_nothing_is_refused() -> None:
     """House: `denies` is not `deny`."""
     (finding,) = found(("rules.own", 'denies contains "x" if input.x'))
