@@ -63,7 +63,7 @@ def _no_end_by_hangup() -> Iterator[None]:
 
 async def _run(settings: Settings, taken: Sequence[Listener], json: bool) -> None:
     # Around everything: a hangup that comes too early waits, and one that comes too late is lost,
-    # but neither ends a gateway that has evidence to close.
+    # but neither ends the process.
     with anyio.open_signal_receiver(signal.SIGHUP) as hangups:
         async with build(settings) as gateway:
             served = [(listener, App(gateway, listener.terminator)) for listener in taken]
@@ -71,6 +71,8 @@ async def _run(settings: Settings, taken: Sequence[Listener], json: bool) -> Non
             async with background() as tasks:
                 tasks.start_soon(_reload_on_hangup, gateway, hangups)
                 await serve_all(served, drain_seconds, lambda: _announce(gateway, taken, json))
+    # The receiver leaves the default behind it, which would end the process.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     output.note("stopped")
 
 

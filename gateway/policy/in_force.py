@@ -8,9 +8,8 @@ Does not verify signatures (`signature.py`) and does not choose engines (`engine
 """
 
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +27,7 @@ from gateway.core.errors import (
 from gateway.core.instant import iso
 from gateway.policy.bundle import Bundle
 from gateway.policy.engines import Engine
+from gateway.policy.fingerprint import fingerprint
 from gateway.ports import Clock, EvidenceLog, Ledger
 
 KIND: Final = "policy.loaded"
@@ -110,6 +110,7 @@ class PolicyInForce:
         self._evidence: EvidenceLog | None = None
         self._adopt: Adopt = lambda systems: None
         self._failure: GatewayError | None = None
+        self._sound = True  # whether the last probe was answered as it should be
         self._seen: object = None
         self._one_at_a_time = anyio.Lock()
 
@@ -153,7 +154,7 @@ class PolicyInForce:
 
     def healthy(self) -> bool:
         """Say whether a decision could be had now; a bundle that was refused does not matter."""
-        return self._serving is not None and self._serving.engine.healthy()
+        return self._serving is not None and self._sound and self._serving.engine.healthy()
 
     async def decide(self, document: bytes) -> Decision:
         """See `DecisionPoint.decide`; whatever else an engine raises is a denial too."""
@@ -162,7 +163,9 @@ class PolicyInForce:
                 return await engine.decide(document)
             except GatewayError:
                 raise
-            except Exception as exc:
+            except BaseException as exc:
+                if _is_ours(exc):
+                    raise
                 # The text may quote policy or arguments.
                 _log.error("the policy engine failed: %s", type(exc).__name__)
                 raise PolicyAnswerInvalid("the policy engine failed", code="pdp_error") from exc
@@ -177,7 +180,9 @@ class PolicyInForce:
             self._seen = await self._fingerprint()
             try:
                 await self._exchange()
-            except Exception as exc:
+            except BaseException as exc:
+                if _is_ours(exc):
+                    raise
                 self._refuse(exc)
                 return False
             self._failure = None
@@ -193,14 +198,22 @@ class PolicyInForce:
     async def probe(self, interval_seconds: float) -> None:
         """Ask a question now and then, so that health is known while there are no calls. For ever.
 
-        What is asked is a self-test; nothing of it is recorded.
+        What is asked is a self-test; nothing of it is recorded. An engine that answers it wrongly
+        goes on being asked by calls, but is not called healthy.
         """
         while True:
             await anyio.sleep(interval_seconds)
-            with suppress(GatewayError):
-                await self.decide(self.bundle.self_tests[0].document)
+            test = self.bundle.self_tests[0]
+            try:
+                test.check(await self.decide(test.document))
+                self._sound = True
+            except BundleError as exc:
+                self._sound = False
+                _log.error("the policy engine is not sound: %s", exc.message)
+            except GatewayError:
+                continue  # the engine itself says whether it can be asked
 
-    def _refuse(self, cause: Exception) -> None:
+    def _refuse(self, cause: BaseException) -> None:
         """Keep what is in force, and say why; once for the same cause."""
         known = isinstance(cause, GatewayError)
         failure = cause if isinstance(cause, GatewayError) else BundleError(repr(cause))
@@ -280,24 +293,7 @@ class PolicyInForce:
         return self._serving
 
 
-def fingerprint(path: Path) -> object:
-    """Return what differs once a bundle was changed: names, sizes and times, contents unread."""
-    try:
-        is_folder = path.is_dir()
-    except OSError:
-        return None
-    if not is_folder:
-        return _stamp(path)
-    return tuple(
-        (parent, name, _stamp(Path(parent, name)))
-        for parent, folders, names in os.walk(path)
-        for name in sorted((*folders, *names))
-    )
-
-
-def _stamp(path: Path) -> tuple[int, ...] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns
+def _is_ours(exc: BaseException) -> bool:
+    """Say whether an exception ends the task; a panic of a native library is no Exception."""
+    ends = (anyio.get_cancelled_exc_class(), KeyboardInterrupt, SystemExit, GeneratorExit)
+    return isinstance(exc, ends)

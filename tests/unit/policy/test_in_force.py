@@ -20,7 +20,8 @@ from gateway.core.errors import (
 )
 from gateway.ledger import revisions
 from gateway.policy.bundle import Bundle
-from gateway.policy.in_force import Means, PolicyInForce, fingerprint
+from gateway.policy.fingerprint import fingerprint
+from gateway.policy.in_force import Means, PolicyInForce
 from tests.fakes_clock import FakeClock
 from tests.fakes_evidence import FakeEvidenceLog
 from tests.fakes_policy import PERMIT, eventually, tiny_bundle

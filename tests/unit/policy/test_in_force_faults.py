@@ -5,13 +5,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+import anyio
 import pytest
 
+from gateway.core.decision import Decision, Deny, Reason
 from gateway.core.errors import BundleError, PolicyAnswerInvalid
-from gateway.policy.in_force import fingerprint
+from gateway.policy.fingerprint import fingerprint
+from tests.fakes_policy import eventually
 from tests.unit.policy.test_in_force import DOCUMENT, World, bundle, in_force
 
 UNFORESEEN = RuntimeError("nobody thought of this")
+
+
+class Panic(BaseException):
+    """What a native library raises when it panics: no Exception."""
 
 
 def unforeseen(*_: object) -> NoReturn:
@@ -35,7 +42,13 @@ def engine_fails(world: World) -> None:
     world.engine_failure = UNFORESEEN
 
 
-BAD: list[Callable[[World], None]] = [disk_fails, reader_fails, engine_fails]
+def engine_panics(world: World) -> None:
+    """Have the new engine panic."""
+    world.lies_there = bundle("2026.1.1-2", "b")
+    world.engine_failure = Panic()
+
+
+BAD: list[Callable[[World], None]] = [disk_fails, reader_fails, engine_fails, engine_panics]
 
 
 @pytest.mark.parametrize("break_it", BAD, ids=lambda each: each.__name__)
@@ -75,10 +88,38 @@ def test_a_path_that_cannot_be_looked_at_has_a_fingerprint(tmp_path: Path) -> No
     assert fingerprint(tmp_path / ("x" * 5000)) is None
 
 
-async def test_whatever_an_engine_raises_is_a_denial(tmp_path: Path) -> None:
+def panic(*_: object) -> NoReturn:
+    """Panic."""
+    raise Panic
+
+
+@pytest.mark.parametrize("failing", [unforeseen, panic])
+async def test_whatever_an_engine_raises_is_a_denial(
+    failing: Callable[[bytes], NoReturn], tmp_path: Path
+) -> None:
     """Policy §7.2 rule 9: any exception from the engine but cancellation."""
     async with in_force(tmp_path) as world:
-        world.engines[0].decide = unforeseen  # type: ignore[method-assign, assignment]
+        world.engines[0].decide = failing  # type: ignore[method-assign, assignment]
         with pytest.raises(PolicyAnswerInvalid) as caught:
             await world.policy.decide(DOCUMENT)
         assert caught.value.reason_code == "pdp_error"
+
+
+async def test_an_engine_that_answers_a_probe_wrongly_is_not_healthy_until_it_is_right(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Policy §7.2 rule 10: a self-test that fails is looked at, also later."""
+    async with in_force(tmp_path) as world:
+        right = world.engines[0].decide
+
+        async def wrong(document: bytes) -> Decision:
+            return Deny((Reason("other", "rule"),))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(world.policy.probe, 0.001)
+            world.engines[0].decide = wrong  # type: ignore[method-assign]
+            await eventually(lambda: not world.policy.healthy())
+            world.engines[0].decide = right  # type: ignore[method-assign]
+            await eventually(world.policy.healthy)
+            tasks.cancel_scope.cancel()
+        assert "the policy engine is not sound" in caplog.text
