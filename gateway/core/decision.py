@@ -20,6 +20,8 @@ EFFECTS: Final = ("read", "write", "delete", "escalate", "execute")
 """What a tool does; declared by the operator in the systems catalogue."""
 IMPACTS: Final = ("payment", "access", "deployment", "deletion")
 """What a call risks; each needs an approver in the charter that reaches it."""
+HIGH_EFFECTS: Final = ("delete", "escalate", "execute")
+"""Effects of high impact, whatever the catalogue says a tool risks."""
 
 _MEMBERS: Final = {"effect", "reasons", "obligations", "class", "charter", "grant"}
 

@@ -8,13 +8,11 @@ whose shape is sound.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
+from gateway.core.decision import HIGH_EFFECTS
 from gateway.core.fault import Path
 from gateway.core.system_shape import UNCLASSIFIED
-
-GRAVE_EFFECTS: Final = ("delete", "escalate", "execute")
-"""Effects of high impact, whatever the catalogue says a tool risks."""
 
 Document = Mapping[str, Any]
 Systems = Mapping[str, Document]
@@ -54,7 +52,7 @@ class Touch:
     @property
     def grave(self) -> bool:
         """Whether it is of high impact."""
-        return bool(self.impacts) or self.effect in GRAVE_EFFECTS
+        return bool(self.impacts) or self.effect in HIGH_EFFECTS
 
 
 def covers(pattern: str, tool: str) -> bool:

@@ -6,14 +6,11 @@ every call. Does not decide, and knows no charter.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from gateway.core.charter import covers
-from gateway.core.decision import EFFECTS
+from gateway.core.decision import EFFECTS, HIGH_EFFECTS
 from gateway.policy.cedar import names
-
-HIGH_EFFECTS: Final = frozenset({"delete", "escalate", "execute"})
-"""Effects that are high by their nature; so is every tool with an impact."""
 
 Obligation = dict[str, Any]
 
