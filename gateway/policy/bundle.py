@@ -58,11 +58,6 @@ class Bundle:
     signed_by: str | None = None
     """Id of the key whose signature was verified; None when nobody asked for one."""
 
-    @property
-    def folder(self) -> Path:
-        """Where the bundle lies, for those that know it as a folder."""
-        return self.path
-
 
 def shipped_bundle() -> Path:
     """Return the folder of the bundle that comes with this package.

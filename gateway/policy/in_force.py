@@ -28,6 +28,7 @@ from gateway.core.instant import iso
 from gateway.policy.bundle import Bundle
 from gateway.policy.engines import Engine
 from gateway.policy.fingerprint import fingerprint
+from gateway.policy.panic import ends_the_task
 from gateway.ports import Clock, EvidenceLog, Ledger
 
 KIND: Final = "policy.loaded"
@@ -164,7 +165,7 @@ class PolicyInForce:
             except GatewayError:
                 raise
             except BaseException as exc:
-                if _is_ours(exc):
+                if ends_the_task(exc):
                     raise
                 # The text may quote policy or arguments.
                 _log.error("the policy engine failed: %s", type(exc).__name__)
@@ -181,7 +182,7 @@ class PolicyInForce:
             try:
                 await self._exchange()
             except BaseException as exc:
-                if _is_ours(exc):
+                if ends_the_task(exc):
                     raise
                 self._refuse(exc)
                 return False
@@ -291,9 +292,3 @@ class PolicyInForce:
         if self._serving is None:
             raise PolicyUnavailable("no policy is in force")
         return self._serving
-
-
-def _is_ours(exc: BaseException) -> bool:
-    """Say whether an exception ends the task; a panic of a native library is no Exception."""
-    ends = (anyio.get_cancelled_exc_class(), KeyboardInterrupt, SystemExit, GeneratorExit)
-    return isinstance(exc, ends)

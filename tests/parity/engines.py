@@ -87,7 +87,7 @@ def running(bundles: Mapping[str, Bundle], folder: Path) -> Iterator[Engines]:
 def _switched(name: Any, bundle: Bundle, **more: Any) -> Engine:
     """Return the engine that `policy.engine` names, as the gateway would start it."""
     milliseconds = round(DEADLINE_SECONDS * 1000)
-    policy = Policy(bundle.folder, name, deadline_ms=milliseconds, processes=1, **more)
+    policy = Policy(bundle.path, name, deadline_ms=milliseconds, processes=1, **more)
     return engine_of(policy, bundle, TickingClock())
 
 

@@ -63,7 +63,7 @@ __all__ = [
 
 RULE = "data.bailiwick.decision"
 STAMP = PolicyStamp("regorus", BUNDLE.revision, BUNDLE.digest, "decision-1", "sha256:0", 0)
-SCHEMA = json.loads((BUNDLE.folder / "schemas" / "input.json").read_bytes())
+SCHEMA = json.loads((BUNDLE.path / "schemas" / "input.json").read_bytes())
 
 OPTIONAL = {
     ("subject", "tenant"),

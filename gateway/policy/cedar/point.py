@@ -23,13 +23,13 @@ from gateway.policy.cedar.handles import ENGINE
 from gateway.policy.cedar.library import Library
 from gateway.policy.cedar.request import question
 from gateway.policy.limits import MAX_DOCUMENT_BYTES
+from gateway.policy.panic import ends_the_task
 from gateway.policy.rego import Source, text_of
 from gateway.ports import Clock
 
 _INLINE_BYTES: Final = 32 * 1024
 """Longest input that is decided in the event loop; reading 256 KiB of it can take 0.1 s."""
 _NANOSECONDS: Final = 2**63 - 1
-_NOT_OURS: Final = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
 
 _log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class CedarDecisionPoint:
         except PolicyError:
             raise
         except BaseException as exc:  # noqa: B036  a panic of the extension is no Exception
-            if isinstance(exc, _NOT_OURS):
+            if ends_the_task(exc):
                 raise
             # The text may quote policy or arguments.
             _log.warning("Cedar failed: %s", type(exc).__name__)
