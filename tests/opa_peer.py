@@ -22,8 +22,11 @@ import anyio
 from anyio.abc import SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from gateway.core.errors import PolicyError
+from gateway.policy.opa import OPADecisionPoint
+from gateway.ports import Clock
 from gateway.settings.policy import OPA
-from tests.fakes_policy import PERMIT, eventually
+from tests.fakes_policy import PERMIT, TickingClock, ask, eventually, tiny_bundle
 
 Mood = Literal["hang", "drop", "drop late", "drip"]
 HANG: Mood = "hang"
@@ -150,3 +153,29 @@ async def scripted_opa(*answers: Answer) -> AsyncIterator[ScriptedOPA]:
                 # Whoever asked has closed its ends: every connection ends by itself.
                 await eventually(lambda: not peer.open)
                 tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def asked(
+    *answers: Answer, deadline_seconds: float = 20, clock: Clock | None = None
+) -> AsyncIterator[tuple[OPADecisionPoint, ScriptedOPA]]:
+    """Start a point over a scripted OPA; it has no self-tests, so nothing was asked yet.
+
+    The deadline is long where something else is tested, so that a busy machine changes nothing.
+    """
+    async with scripted_opa(*answers) as peer:
+        bundle = tiny_bundle(tests=())
+        point = OPADecisionPoint(bundle, clock or TickingClock(), peer.settings, deadline_seconds)
+        await point.start()
+        try:
+            yield point, peer
+        finally:
+            await point.aclose()
+
+
+async def code_of(point: OPADecisionPoint) -> str:
+    """Return the reason code of a decision, or the code of the failure."""
+    try:
+        return (await point.decide(ask("permit"))).reasons[0].code
+    except PolicyError as exc:
+        return exc.reason_code

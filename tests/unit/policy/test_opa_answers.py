@@ -2,8 +2,7 @@
 
 import json
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -22,30 +21,20 @@ from tests.opa_peer import (
     RESULT,
     Answer,
     Cut,
-    ScriptedOPA,
     answer,
     decided,
     head,
     scripted_opa,
 )
+from tests.opa_peer import (
+    asked as asked_of,
+)
 
 DENIED_WITHIN_SECONDS = 0.3
 MIB = 1024 * 1024
 
-
-@asynccontextmanager
-async def asked(
-    *answers: Answer, deadline_seconds: float = 0.25
-) -> AsyncIterator[tuple[OPADecisionPoint, ScriptedOPA]]:
-    """A started point whose OPA answers so; it has no self-tests, so nothing was asked yet."""
-    async with scripted_opa(*answers) as peer:
-        bundle = tiny_bundle(tests=())
-        point = OPADecisionPoint(bundle, TickingClock(), peer.settings, deadline_seconds)
-        await point.start()
-        try:
-            yield point, peer
-        finally:
-            await point.aclose()
+asked = partial(asked_of, deadline_seconds=0.25)
+"""As a gateway is set up: the deadline is what is tested."""
 
 
 def with_result(**members: Any) -> bytes:

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from gateway.core.decision import Permit
-from gateway.core.errors import PolicyAnswerInvalid, PolicyError, PolicyUnavailable
+from gateway.core.errors import PolicyAnswerInvalid, PolicyUnavailable
 from gateway.policy.breaker import (
     FAILURES,
     FIRST_PAUSE_SECONDS,
@@ -18,8 +18,9 @@ from gateway.policy.breaker import (
 )
 from gateway.policy.opa import OPADecisionPoint
 from tests.fakes_clock import FakeClock
-from tests.fakes_policy import ask, eventually, tiny_bundle
-from tests.opa_peer import DROP, HANG, Answer, ScriptedOPA, answer, decided, scripted_opa
+from tests.fakes_policy import ask, eventually
+from tests.opa_peer import DROP, HANG, Answer, ScriptedOPA, answer, code_of, decided
+from tests.opa_peer import asked as asked_of
 
 
 class Caller:
@@ -208,23 +209,10 @@ def test_opening_and_closing_are_logged_once_each(
 async def asked(
     *answers: Answer, deadline_seconds: float = 20
 ) -> AsyncIterator[tuple[OPADecisionPoint, ScriptedOPA, FakeClock]]:
-    """A started point over a scripted OPA."""
-    async with scripted_opa(*answers) as peer:
-        clock = FakeClock()
-        point = OPADecisionPoint(tiny_bundle(tests=()), clock, peer.settings, deadline_seconds)
-        await point.start()
-        try:
-            yield point, peer, clock
-        finally:
-            await point.aclose()
-
-
-async def code_of(point: OPADecisionPoint) -> str:
-    """Return the reason code of a decision, or the code of the failure."""
-    try:
-        return (await point.decide(ask("permit"))).reasons[0].code
-    except PolicyError as exc:
-        return exc.reason_code
+    """Start a point over a scripted OPA, by a clock that stands still."""
+    clock = FakeClock()
+    async with asked_of(*answers, deadline_seconds=deadline_seconds, clock=clock) as (point, peer):
+        yield point, peer, clock
 
 
 async def test_a_hung_opa_is_asked_three_times_and_then_denied_for_at_once() -> None:

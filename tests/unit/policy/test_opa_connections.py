@@ -2,8 +2,6 @@
 
 import ssl
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -13,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from gateway.core.errors import BundleError, PolicyError, PolicyUnavailable, SettingsError
+from gateway.core.errors import BundleError, PolicyUnavailable, SettingsError
 from gateway.policy.opa import OPADecisionPoint
 from gateway.policy.opa_client import door
 from gateway.policy.selftest import SelfTest
@@ -29,6 +27,8 @@ from tests.opa_peer import (
     Cut,
     ScriptedOPA,
     answer,
+    asked,
+    code_of,
     decided,
     head,
     scripted_opa,
@@ -36,29 +36,6 @@ from tests.opa_peer import (
 
 DEADLINE_SECONDS = 20.0
 """Deadline where something else is tested, so that a busy machine changes nothing."""
-
-
-@asynccontextmanager
-async def asked(
-    *answers: Answer, deadline_seconds: float = DEADLINE_SECONDS
-) -> AsyncIterator[tuple[OPADecisionPoint, ScriptedOPA]]:
-    """A started point over a scripted OPA, without self-tests."""
-    async with scripted_opa(*answers) as peer:
-        bundle = tiny_bundle(tests=())
-        point = OPADecisionPoint(bundle, TickingClock(), peer.settings, deadline_seconds)
-        await point.start()
-        try:
-            yield point, peer
-        finally:
-            await point.aclose()
-
-
-async def code_of(point: OPADecisionPoint) -> str:
-    """Return the reason code of a decision, or the code of the failure."""
-    try:
-        return (await point.decide(ask("permit"))).reasons[0].code
-    except PolicyError as exc:
-        return exc.reason_code
 
 
 # --- connections ---
